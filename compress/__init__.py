@@ -1,0 +1,50 @@
+"""Prune, finetune and measure trained networks. The names below load on first use, so that importing costs nothing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Program": "compress.program",
+    "TensorSpec": "compress.program",
+    "Count": "compress.counting",
+    "CompressError": "compress.errors",
+    "Group": "compress.axes.groups",
+    "Plan": "compress.plan",
+    "PruneResult": "compress.pruning",
+    "capture": "compress.capture",
+    "load": "compress.loading",
+    "permute": "compress.axes.permute",
+    "prune": "compress.pruning",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the names are served by __getattr__
+
+if TYPE_CHECKING:
+    from compress.axes.groups import Group as Group
+    from compress.axes.permute import permute as permute
+    from compress.capture import capture as capture
+    from compress.counting import Count as Count
+    from compress.errors import CompressError as CompressError
+    from compress.loading import load as load
+    from compress.plan import Plan as Plan
+    from compress.program import Program as Program
+    from compress.program import TensorSpec as TensorSpec
+    from compress.pruning import PruneResult as PruneResult
+    from compress.pruning import prune as prune
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'compress' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value  # a subpackage of the same name (compress.capture) must not shadow the function
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
