@@ -79,6 +79,7 @@ $(DEV): $(BASE)
 # Optional on purpose: where no ready-made package exists for this machine, everything else still runs and says so.
 $(TENSORRT): $(BASE)
 	@echo "set-up: installing TensorRT for RTX into $(VENV) (optional, large)"
-	@if $(PIP) install --quiet --only-binary=:all: $$($(PY) .ci/extra.py tensorrt); then touch $@; else \
-	  echo "NOTE: TensorRT for RTX could not be installed (see above). Everything else works; TensorRT engines will be"; \
-	  echo "NOTE: reported as missing. To try again: $(PIP) install --only-binary=:all: $$($(PY) .ci/extra.py tensorrt)"; fi
+	@$(PIP) install --quiet --only-binary=:all: $$($(PY) .ci/extra.py tensorrt) || { \
+	  echo "NOTE: TensorRT for RTX could not be installed (see above). Everything else works; engines will be reported as"; \
+	  echo "NOTE: missing. To try again: $(PIP) install --only-binary=:all: $$($(PY) .ci/extra.py tensorrt)"; }
+	@touch $@

@@ -1,0 +1,74 @@
+"""What a command prints: messages and progress on stderr, its result (a table or one JSON document) on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+SLOW_SECONDS = 2.0
+PIPE_WIDTH = 160
+
+
+class Console:
+    """Prints for one command. With ``as_json``, stdout carries exactly one JSON document."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def say(self, text: str) -> None:
+        """Tell the user something beside the result, on stderr."""
+        click.echo(text, err=True)
+
+    @contextlib.contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Show that ``text`` is under way: a live clock on a terminal, else a line when it took long."""
+        started = time.monotonic()
+        with _clock(text) if sys.stderr.isatty() else contextlib.nullcontext():
+            yield
+        seconds = time.monotonic() - started
+        if seconds > SLOW_SECONDS:
+            self.say(f"{text}: {seconds:.1f} s")
+
+    def result(self, data: Mapping[str, Any]) -> None:
+        """Print the JSON document, where JSON was asked for."""
+        if self.as_json:
+            click.echo(json.dumps(data, indent=2, default=str, allow_nan=False))
+
+    def line(self, text: str = "") -> None:
+        """Print one line of the human-readable result."""
+        if not self.as_json:
+            click.echo(text)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+        """Print a table of the human-readable result; all columns but the first are right-aligned."""
+        if self.as_json:
+            return
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Console as RichConsole
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+        for index, column in enumerate(columns):
+            table.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(str(cell)) for cell in row))
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        RichConsole(width=width, highlight=False).print(table)
+
+
+@contextlib.contextmanager
+def _clock(text: str) -> Iterator[None]:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
+        progress.add_task(text, total=None)
+        yield
