@@ -15,7 +15,7 @@ _HOMES = {
     "Group": "compress.axes.groups",
     "Plan": "compress.plan",
     "PruneResult": "compress.pruning",
-    "capture": "compress.capture",
+    "capture": "compress.capturing",
     "load": "compress.loading",
     "permute": "compress.axes.permute",
     "prune": "compress.pruning",
@@ -26,7 +26,7 @@ __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the names are serv
 if TYPE_CHECKING:
     from compress.axes.groups import Group as Group
     from compress.axes.permute import permute as permute
-    from compress.capture import capture as capture
+    from compress.capturing import capture as capture
     from compress.counting import Count as Count
     from compress.errors import CompressError as CompressError
     from compress.loading import load as load
@@ -42,7 +42,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'compress' has no attribute {name!r}")
     value = getattr(import_module(home), name)
-    globals()[name] = value  # a subpackage of the same name (compress.capture) must not shadow the function
+    globals()[name] = value
     return value
 
 

@@ -1,0 +1,6 @@
+"""From a live ``nn.Module`` or an exported archive to a Program: two captures over one weight store."""
+
+from compress.capturing._capture import capture
+from compress.capturing._foreign import from_exported
+
+__all__ = ["capture", "from_exported"]

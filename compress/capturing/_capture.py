@@ -1,0 +1,177 @@
+"""Capture a live module: training and evaluation graph, each exported from a deep copy, sharing parameters by name."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export import Dim, ExportedProgram
+from torch.utils import _pytree as pytree
+
+from compress.capturing._normalise import normalise
+from compress.capturing._unlift import adopt_constants, plain_graph
+from compress.errors import CaptureError
+from compress.program import Program, TensorSpec
+
+
+def capture(
+    module: nn.Module,
+    example: Sequence[Any],
+    *,
+    dynamic_size: bool = False,
+    input_names: Sequence[str] | None = None,
+) -> Program:
+    """Capture ``module`` as a :class:`~compress.Program`.
+
+    Args:
+        module: any network that ``torch.export`` can trace. It is not changed.
+        example: positional example inputs; dimension 0 of every tensor is the batch. A batch of 1 is doubled, since
+            exporting with 1 would pin it.
+        dynamic_size: leave height and width (dimensions 2 and 3) open as well.
+        input_names: names for the inputs, one per tensor; the names of ``forward``'s arguments by default.
+
+    Raises:
+        CaptureError: the network cannot be traced in training or in evaluation mode, or an input has no batch.
+    """
+    inputs = _checked(example)
+    # The output structure and the names come from the evaluation graph: it is what is deployed.
+    evaluation = _export(module, inputs, training=False, dynamic_size=dynamic_size)
+    training = _export(module, inputs, training=True, dynamic_size=dynamic_size)
+    tensors = {name: value.detach().clone() for name, value in _state(module).items()}
+    graphs: dict[bool, fx.Graph] = {}
+    for mode, exported in ((False, evaluation), (True, training)):
+        unlifted = exported.module()
+        graph = plain_graph(unlifted)
+        adopt_constants(graph, unlifted, tensors, prefix="train_" if mode else "")
+        graphs[mode] = graph
+    _rename_inputs(graphs, input_names)
+    normalise(graphs, tensors)
+    return Program(
+        graphs=graphs,
+        tensors=tensors,
+        parameters=_trainable(module),
+        transient=_transient(module, tensors),
+        tied=_tied(module),
+        inputs=_input_specs(graphs[False], inputs),
+        output_names=output_names(evaluation),
+    )
+
+
+def _checked(example: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+    inputs = tuple(example)
+    for position, value in enumerate(inputs):
+        if not isinstance(value, torch.Tensor) or value.ndim == 0:
+            raise CaptureError(
+                f"example input {position} is {type(value).__name__}, not a tensor with a batch dimension",
+                hint="give every input as a tensor whose dimension 0 is the batch",
+            )
+    if len({value.shape[0] for value in inputs}) > 1:
+        raise CaptureError("the example inputs disagree on the batch size", hint="give all inputs the same dimension 0")
+    return tuple(value.repeat(2, *[1] * (value.ndim - 1)) if value.shape[0] == 1 else value for value in inputs)
+
+
+def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...], *, training: bool, dynamic_size: bool) -> ExportedProgram:
+    clone = copy.deepcopy(module).train(training)
+    batch = Dim("batch")
+    shapes = tuple({0: batch} | ({2: Dim.AUTO, 3: Dim.AUTO} if dynamic_size and value.ndim == 4 else {}) for value in inputs)
+    mode = "training" if training else "evaluation"
+    with warnings.catch_warnings(), _quiet("torch.export", "torch._export", "torch.fx"):
+        warnings.simplefilter("ignore")
+        try:
+            return torch.export.export(clone, inputs, dynamic_shapes=_for_signature(clone, shapes))
+        except RecursionError as error:
+            raise CaptureError(f"{type(module).__name__} is nested too deeply to be traced in {mode} mode") from error
+        except Exception as error:  # torch.export raises many unrelated types for a network that it cannot trace
+            first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise CaptureError(
+                f"torch.export cannot trace {type(module).__name__} in {mode} mode ({type(error).__name__}: {first.strip()[:300]})",
+                hint="check the input size (--input-size), or capture a part of it (--submodule)",
+            ) from error
+
+
+def _for_signature(module: nn.Module, shapes: tuple[dict[int, Any], ...]) -> tuple[Any, ...]:
+    """A forward that takes ``*args`` wants its shapes nested once more."""
+    import inspect
+
+    kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
+    return (shapes,) if kinds and kinds[0] is inspect.Parameter.VAR_POSITIONAL else shapes
+
+
+class _quiet:
+    """Hold back the exporter's own log lines: what matters reaches the user as an error."""
+
+    def __init__(self, *names: str) -> None:
+        self._loggers = [logging.getLogger(name) for name in names]
+
+    def __enter__(self) -> None:
+        self._levels = [logger.level for logger in self._loggers]
+        for logger in self._loggers:
+            logger.setLevel(logging.CRITICAL)
+
+    def __exit__(self, *_: object) -> None:
+        for logger, level in zip(self._loggers, self._levels, strict=True):
+            logger.setLevel(level)
+
+
+def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    named = dict(module.named_parameters(remove_duplicate=False))
+    named.update(module.named_buffers(remove_duplicate=False))
+    return named
+
+
+def _trainable(module: nn.Module) -> dict[str, bool]:
+    return {name: value.requires_grad for name, value in module.named_parameters(remove_duplicate=False)}
+
+
+def _transient(module: nn.Module, tensors: dict[str, torch.Tensor]) -> set[str]:
+    """Buffers that the module's own state dict leaves out; constants lifted from the code are among them."""
+    return set(tensors) - set(module.state_dict(keep_vars=True))
+
+
+def _tied(module: nn.Module) -> dict[str, str]:
+    """Map every further name of a shared tensor to the name that it was first met under."""
+    first: dict[int, str] = {}
+    tied: dict[str, str] = {}
+    for name, value in _state(module).items():
+        owner = first.setdefault(id(value), name)
+        if owner != name:
+            tied[name] = owner
+    return tied
+
+
+def _rename_inputs(graphs: dict[bool, fx.Graph], names: Sequence[str] | None) -> None:
+    holders = {mode: [node for node in graph.nodes if node.op == "placeholder"] for mode, graph in graphs.items()}
+    wanted = list(names) if names is not None else [str(node.target) for node in holders[False]]
+    if len(wanted) != len(holders[False]):
+        raise CaptureError(f"{len(wanted)} input names were given for {len(holders[False])} inputs")
+    for nodes in holders.values():
+        for node, name in zip(nodes, wanted, strict=True):
+            node.target = node.name = name
+
+
+def _input_specs(graph: fx.Graph, inputs: tuple[torch.Tensor, ...]) -> tuple[TensorSpec, ...]:
+    names = [str(node.target) for node in graph.nodes if node.op == "placeholder"]
+    return tuple(
+        TensorSpec(name, (1, *value.shape[1:]), str(value.dtype).removeprefix("torch."))
+        for name, value in zip(names, inputs, strict=True)
+    )
+
+
+def output_names(exported: ExportedProgram) -> tuple[str, ...]:
+    """Names of the flattened outputs: dictionary keys and named-tuple fields, else ``output``, ``output_1`` ..."""
+    spec = exported.call_spec.out_spec
+    assert spec is not None
+    dummy = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
+    if isinstance(dummy, int):
+        return ("output",)
+    names = []
+    for path, index in pytree.tree_flatten_with_path(dummy)[0]:
+        parts = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
+        label = "_".join(part for part in parts if part)
+        names.append(label or (f"output_{index}" if index else "output"))
+    return tuple(names)

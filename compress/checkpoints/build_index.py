@@ -1,0 +1,155 @@
+"""Generate the index of known architectures: ``python -m compress.checkpoints.build_index``.
+
+Every torchvision, timm and ``models`` architecture is built three times on the meta device (as it comes, and with
+two other numbers of classes), so that the axes which count classes are observed, not guessed. Takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import logging
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import models
+from compress.checkpoints._signature import (
+    ClassAxis,
+    Item,
+    class_axes,
+    classes_in,
+    items_of,
+    names_hash,
+    pack_sketch,
+    shapes_hash,
+    sketch,
+)
+from compress.checkpoints.recognise import INDEX_FORMAT, INDEX_PATH
+from compress.errors import ModelError
+from compress.files import write_bytes
+
+FEW, MANY = 11, 29
+
+# Published weights and common constructor calls have these extra or missing auxiliary heads.
+VARIANTS = {
+    "torchvision:googlenet": ("aux_logits=False",),
+    "torchvision:inception_v3": ("aux_logits=False",),
+    "torchvision:deeplabv3_mobilenet_v3_large": ("aux_loss=True",),
+    "torchvision:deeplabv3_resnet50": ("aux_loss=True",),
+    "torchvision:deeplabv3_resnet101": ("aux_loss=True",),
+    "torchvision:fcn_resnet50": ("aux_loss=True",),
+    "torchvision:fcn_resnet101": ("aux_loss=True",),
+}
+
+log = logging.getLogger("build_index")
+
+
+def references(pattern: str = "") -> list[str]:
+    """Return every reference to index that contains ``pattern``: torchvision, timm, then ``models``."""
+    models.torchvision_shim.ensure()
+    import timm
+    import torchvision
+
+    plain = [f"torchvision:{name}" for name in torchvision.models.list_models() if not name.startswith("quantized_")]
+    plain += [f"timm:{name}" for name in timm.list_models()]
+    plain += [name if ":" in name else f"models:{name}" for name in models.list_models()]
+    wanted = [ref for ref in plain if pattern in ref]
+    return wanted + [f"{ref}?{query}" for ref in wanted for query in VARIANTS.get(ref, ())]
+
+
+def build(refs: Iterable[str]) -> dict[str, Any]:
+    """Return the index document of ``refs``; those that cannot be built are named in its ``skipped``."""
+    import timm
+    import torchvision
+
+    entries: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
+    for number, ref in enumerate(refs):
+        try:
+            items = _items(ref)
+        except Exception as error:  # an architecture that one library version cannot build must not stop the rest
+            skipped[ref] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            log.warning("skipped %s: %s", ref, skipped[ref])
+            continue
+        axes = _axes(ref, items)
+        _add(entries, ref, items, axes)
+        if number % 100 == 0:
+            log.info("%d: %s", number, ref)
+    return {
+        "format": INDEX_FORMAT,
+        "versions": {
+            "torch": torch.__version__.split("+")[0],
+            "torchvision": torchvision.__version__.split("+")[0],
+            "timm": timm.__version__,
+        },
+        "skipped": skipped,
+        "entries": [entries[key] for key in sorted(entries)],
+    }
+
+
+def write(document: dict[str, Any], path: Path) -> int:
+    """Write an index document as reproducible gzip'd JSON and return its size in bytes."""
+    text = json.dumps(document, separators=(",", ":"), sort_keys=True)
+    data = gzip.compress(text.encode(), compresslevel=9, mtime=0)
+    write_bytes(path, data)
+    return len(data)
+
+
+def _items(ref: str) -> list[Item]:
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return items_of(models.create(ref).state_dict())
+
+
+def _axes(ref: str, items: list[Item]) -> list[ClassAxis]:
+    joint = "&" if "?" in ref else "?"
+    try:
+        few, many = [_items(f"{ref}{joint}num_classes={count}") for count in (FEW, MANY)]
+    except (ModelError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
+        log.info("%s has no choice of classes: %s", ref, error)
+        return []
+    axes = class_axes(few, FEW, many, MANY)
+    if not axes or classes_in(items, axes) is None or shapes_hash(items, axes) != shapes_hash(few, axes):
+        return []
+    return axes
+
+
+def _add(entries: dict[str, dict[str, Any]], ref: str, items: list[Item], axes: list[ClassAxis]) -> None:
+    key = names_hash(items)
+    entry = entries.setdefault(key, {"names": key, "count": len(items), "sketch": pack_sketch(sketch(items)), "heads": []})
+    plain_axes = [list(axis) for axis in axes]
+    head = next((head for head in entry["heads"] if head["axes"] == plain_axes), None)
+    if head is None:
+        head = {"axes": plain_axes, "shapes": {}}
+        entry["heads"].append(head)
+    head["shapes"].setdefault(shapes_hash(items, axes), []).append([ref, classes_in(items, axes)])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line of the generator."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="index references that contain this text (for a quick look)")
+    parser.add_argument("-o", "--output", type=Path, default=INDEX_PATH, help="file to write")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start = time.monotonic()
+    refs = references(options.only)
+    document = build(refs)
+    size = write(document, options.output)
+    groups = [refs for entry in document["entries"] for head in entry["heads"] for refs in head["shapes"].values()]
+    shared = [group for group in groups if len(group) > 1]
+    log.info(
+        "%d architectures, %d distinct, %d share names and shapes with another, %d skipped; %d bytes in %.0f s",
+        sum(map(len, groups)), len(groups), sum(map(len, shared)), len(document["skipped"]), size,
+        time.monotonic() - start,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

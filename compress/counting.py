@@ -1,0 +1,137 @@
+"""Counting. The rule: multiply-accumulates (MACs) of convolution, linear and matrix products, at batch 1 and the stated
+input size; a bias costs nothing, nor do element-wise operators, normalisation and pooling. A parameter shared by several
+names or calls counts once; MACs count for every call."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+
+from compress.shapes import Shapes, shapes_of
+
+if TYPE_CHECKING:
+    from compress.program import Program
+
+_aten = torch.ops.aten
+
+CONVOLUTIONS = {
+    _aten.conv1d.default,
+    _aten.conv2d.default,
+    _aten.conv3d.default,
+    _aten.conv2d.padding,
+    _aten.conv1d.padding,
+    _aten.conv3d.padding,
+}
+TRANSPOSED = {_aten.conv_transpose1d.default, _aten.conv_transpose2d.input, _aten.conv_transpose3d.input}
+LINEAR = {_aten.linear.default}
+PRODUCTS = {_aten.matmul.default, _aten.bmm.default, _aten.mm.default, _aten.addmm.default, _aten.baddbmm.default}
+ATTENTION = {_aten.scaled_dot_product_attention.default}
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """One operator that multiplies: its layer name, kind, weight shape (None without a weight) and figures at batch 1."""
+
+    name: str
+    kind: str
+    weight: str | None
+    weight_shape: tuple[int, ...] | None
+    macs: int
+    nonzero_macs: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """Figures of a network at batch 1 and ``input_shapes``; ``bytes`` is the size of all stored tensors in memory.
+
+    ``macs`` is the dense cost after slicing; ``nonzero_macs`` counts weights that are exactly zero as removed. The two
+    are never mixed: zeros make nothing faster by themselves.
+    """
+
+    macs: int
+    nonzero_macs: int
+    params: int
+    nonzero_params: int
+    bytes: int
+    input_shapes: dict[str, tuple[int, ...]]
+    layers: tuple[LayerCount, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The figures without the per-layer list, as JSON."""
+        return {key: value for key, value in asdict(self).items() if key != "layers"}
+
+
+def count(program: Program) -> Count:
+    """Count ``program``'s evaluation graph at batch 1."""
+    graph, tensors = program.graphs[False], program.tensors
+    shapes = shapes_of(graph, tensors, program.input_shapes(batch=1))
+    layers = tuple(layer for node in graph.nodes if (layer := _layer(node, shapes, tensors)) is not None)
+    owned = [tensor for name, tensor in tensors.items() if name in program.parameter_names and name not in program.tied]
+    stored = [tensor for name, tensor in tensors.items() if name not in program.tied]
+    return Count(
+        macs=sum(layer.macs for layer in layers),
+        nonzero_macs=sum(layer.nonzero_macs for layer in layers),
+        params=sum(tensor.numel() for tensor in owned),
+        nonzero_params=sum(int(torch.count_nonzero(tensor)) for tensor in owned),
+        bytes=sum(tensor.numel() * tensor.element_size() for tensor in stored),
+        input_shapes={spec.name: spec.shape for spec in program.inputs},
+        layers=layers,
+    )
+
+
+def _layer(node: fx.Node, shapes: Shapes, tensors: dict[str, torch.Tensor]) -> LayerCount | None:
+    macs = node_macs(node, shapes)
+    if macs is None:
+        return None
+    weight = weight_name(node)
+    tensor = tensors[weight] if weight is not None else None
+    share = 1.0 if tensor is None or not tensor.numel() else int(torch.count_nonzero(tensor)) / tensor.numel()
+    return LayerCount(
+        name=layer_name(node),
+        kind=str(node.target).split(".")[1],
+        weight=weight,
+        weight_shape=tuple(tensor.shape) if tensor is not None else None,
+        macs=macs,
+        nonzero_macs=round(macs * share),
+    )
+
+
+def layer_name(node: fx.Node) -> str:
+    """The module path of the operator's weight where it has one, else where the operator stands, else the node's name."""
+    weight = weight_name(node)
+    if weight is not None:
+        return weight.rpartition(".")[0] or weight
+    return str(node.meta.get("layer") or node.name)
+
+
+def weight_name(node: fx.Node) -> str | None:
+    """The tensor that a convolution or linear operator multiplies with, if it is a stored one."""
+    position = 1 if node.target in CONVOLUTIONS | TRANSPOSED | LINEAR else None
+    if position is None or len(node.args) <= position:
+        return None
+    weight = node.args[position]
+    return str(weight.target) if isinstance(weight, fx.Node) and weight.op == "get_attr" else None
+
+
+def node_macs(node: fx.Node, shapes: Shapes) -> int | None:
+    """Multiply-accumulates of one operator for the shapes given, or None where it is not counted."""
+    if node.op != "call_function":
+        return None
+    target = node.target
+    if target in CONVOLUTIONS:
+        return math.prod(shapes[node]) * math.prod(shapes[node.args[1]][1:])
+    if target in TRANSPOSED:
+        return math.prod(shapes[node.args[0]]) * math.prod(shapes[node.args[1]][1:])
+    if target in LINEAR:
+        return math.prod(shapes[node]) * shapes[node.args[1]][-1]
+    if target in PRODUCTS:
+        first = node.args[1] if target in (_aten.addmm.default, _aten.baddbmm.default) else node.args[0]
+        return math.prod(shapes[node]) * shapes[first][-1]
+    if target in ATTENTION:
+        query, key, value = (shapes[argument] for argument in node.args[:3])
+        return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+    return None

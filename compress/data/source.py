@@ -1,0 +1,252 @@
+"""A data set ready for a network: two splits, and batches that are a pure function of seed, epoch and position."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, default_collate
+
+from compress.data.images import Indices, LabelledImages
+from compress.data.randomness import draw_seed, shuffled
+from compress.errors import DataError
+from compress.info import Preprocessing
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs for the network, one tensor each with the batch first; ``target`` is what the loss takes."""
+
+    inputs: tuple[torch.Tensor, ...]
+    target: Any
+
+    def __len__(self) -> int:
+        return len(self.inputs[0])
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which of the processes that share every batch this one is."""
+
+    rank: int = 0
+    processes: int = 1
+
+
+WHOLE = Share()
+
+
+class Split(ABC):
+    """One part of a data set, read in batches."""
+
+    @abstractmethod
+    def steps(self, batch_size: int) -> int:
+        """Return how many training batches one epoch has: an incomplete last batch is left out."""
+
+    @abstractmethod
+    def epoch(
+        self, batch_size: int, *, seed: int, epoch: int, start: int = 0, share: Share = WHOLE, augment: bool = True
+    ) -> Iterator[Batch]:
+        """Yield this process's share of the batches ``start``, ``start + 1`` ... of a shuffled epoch."""
+
+    @abstractmethod
+    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
+        """Yield every sample once, in order and unaugmented; process r of n takes batches r, r + n ..."""
+
+
+class IndexedSplit(Split):
+    """A map-style data set of ``(input, target)``, or :class:`LabelledImages`, which is read a batch at a time."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self._dataset = dataset
+        self._count = len(dataset)  # type: ignore[arg-type]
+
+    def steps(self, batch_size: int) -> int:
+        return self._count // self.batch_size(batch_size, 1)
+
+    def batch_size(self, asked: int, processes: int) -> int:
+        """Return the batch size in use: ``asked``, or what a smaller data set has, shared evenly."""
+        return asked if asked <= self._count else max(self._count // processes, 1) * processes
+
+    def epoch(
+        self, batch_size: int, *, seed: int, epoch: int, start: int = 0, share: Share = WHOLE, augment: bool = True
+    ) -> Iterator[Batch]:
+        size = self.batch_size(batch_size, share.processes)
+        order = shuffled(self._count, seed, epoch, "order")
+        mine = slice(share.rank * size // share.processes, (share.rank + 1) * size // share.processes)
+        key = (seed, epoch) if augment else None
+        parts = [order[step * size : (step + 1) * size][mine] for step in range(start, self._count // size)]
+        yield from _ahead(lambda part: self._read(part, key), parts)
+
+    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
+        starts = range(share.rank * batch_size, self._count, share.processes * batch_size)
+        parts = [np.arange(start, min(start + batch_size, self._count)) for start in starts]
+        yield from _ahead(lambda part: self._read(part, None), parts)
+
+    def _read(self, indices: Indices, augment_key: tuple[int, int] | None) -> Batch:
+        if isinstance(self._dataset, LabelledImages):
+            images, labels = self._dataset.batch(indices, augment_key)
+            return Batch((images,), labels)
+        return as_batch(default_collate([self._dataset[int(index)] for index in indices]))
+
+
+class LoaderSplit(Split):
+    """A user's own loader. Its random numbers come from torch, numpy and random, seeded for every batch."""
+
+    def __init__(self, loader: Iterable[Any], where: str) -> None:
+        self._loader = loader
+        self._where = where
+
+    def steps(self, batch_size: int) -> int:
+        try:
+            return len(self._loader)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise DataError(
+                "the loader has no length, so neither schedule nor time left can be worked out",
+                where=self._where,
+                hint="give it __len__ (number of batches)",
+            ) from error
+
+    def epoch(
+        self, batch_size: int, *, seed: int, epoch: int, start: int = 0, share: Share = WHOLE, augment: bool = True
+    ) -> Iterator[Batch]:
+        sampler = getattr(self._loader, "sampler", None)
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+        for generator in (getattr(self._loader, "generator", None), getattr(sampler, "generator", None)):
+            if isinstance(generator, torch.Generator):
+                generator.manual_seed(draw_seed(seed, epoch, "loader"))
+        _seed_everything(draw_seed(seed, epoch, "loader"))
+        batches = iter(self._loader)
+        for step in range(self.steps(batch_size)):
+            # Seeded anew for every batch: what the training step in between draws must not shift the loader's numbers.
+            _seed_everything(draw_seed(seed, epoch, step, "loader"))
+            batch = self._next(batches)
+            if step >= start:
+                yield _part(batch, share)
+
+    def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
+        for number, batch in enumerate(self._loader):
+            if number % share.processes == share.rank:
+                yield as_batch(batch, self._where)
+
+    def _next(self, batches: Iterator[Any]) -> Batch:
+        try:
+            return as_batch(next(batches), self._where)
+        except StopIteration:
+            raise DataError("the loader ended before its length was reached", where=self._where) from None
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """What ``--data`` stands for.
+
+    Attributes:
+        ref: the reference it was loaded from.
+        train: map-style data set of (tensor, label), or the user's loader.
+        val: the same for validation.
+        classes: their names in the order of the labels; None where only the user's loader knows.
+        preprocessing: how its images become the network's input; None for a user's loaders.
+        fingerprint: changes when the files, the split or the preprocessing change.
+        notes: what was decided for the user and should be said.
+    """
+
+    ref: str
+    train: Any
+    val: Any
+    classes: list[str] | None
+    preprocessing: Preprocessing | None
+    fingerprint: str
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def training(self) -> Split:
+        """The training split, read in batches."""
+        return self._split(self.train)
+
+    @property
+    def validation(self) -> Split:
+        """The validation split, read in batches."""
+        return self._split(self.val)
+
+    def samples(self, count: int) -> tuple[torch.Tensor, ...]:
+        """Return the inputs of the first ``count`` validation samples (fewer if there are fewer), batch first."""
+        collected: list[tuple[torch.Tensor, ...]] = []
+        for batch in self.validation.in_order(count):
+            collected.append(batch.inputs)
+            if sum(len(inputs[0]) for inputs in collected) >= count:
+                break
+        return tuple(torch.cat(parts)[:count] for parts in zip(*collected, strict=True))
+
+    def _split(self, part: Any) -> Split:
+        if isinstance(part, Dataset) and hasattr(part, "__getitem__") and hasattr(part, "__len__"):
+            return IndexedSplit(part)
+        return LoaderSplit(part, self.ref)
+
+
+def as_batch(batch: Any, where: str | None = None) -> Batch:
+    """Read what a loader yields: ``(input, ..., target)`` or ``((input, ...), target)``.
+
+    Raises:
+        DataError: it is neither.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        raise DataError(
+            f"a batch is a {type(batch).__name__}, expected (input, target)",
+            where=where,
+            hint="yield a tuple: the inputs of the network, then the target",
+        )
+    *inputs, target = batch
+    if len(inputs) == 1 and isinstance(inputs[0], (tuple, list)):
+        inputs = list(inputs[0])
+    for value in inputs:
+        if not isinstance(value, torch.Tensor) or value.ndim == 0:
+            raise DataError(f"an input in a batch is a {type(value).__name__}, expected a tensor", where=where)
+    if len({len(value) for value in inputs}) != 1 or len(inputs[0]) == 0:
+        sizes = ", ".join(str(len(value)) for value in inputs)
+        raise DataError(f"the inputs of a batch have {sizes} samples, expected the same positive number", where=where)
+    return Batch(tuple(inputs), target)
+
+
+def _part(batch: Batch, share: Share) -> Batch:
+    if share.processes == 1:
+        return batch
+    count = len(batch)
+    mine = slice(share.rank * count // share.processes, (share.rank + 1) * count // share.processes)
+    return Batch(tuple(value[mine] for value in batch.inputs), _slice(batch.target, mine))
+
+
+def _slice(target: Any, part: slice) -> Any:
+    if isinstance(target, torch.Tensor):
+        return target[part]
+    if isinstance(target, dict):
+        return {name: _slice(value, part) for name, value in target.items()}
+    if isinstance(target, (list, tuple)) and all(isinstance(value, torch.Tensor) for value in target):
+        return type(target)(_slice(value, part) for value in target)
+    return target[part]
+
+
+def _ahead(read: Callable[[Indices], Batch], parts: list[Indices]) -> Iterator[Batch]:
+    """Read the next batch on another thread while this one is used: a batch depends on its indices alone."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batch") as pool:
+        waiting: Future[Batch] | None = None
+        for part in parts:
+            following = pool.submit(read, part)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
+
+
+def _seed_everything(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the global state is what a user's augmentations draw from
+    random.seed(seed)
+
+

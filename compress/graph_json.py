@@ -1,0 +1,126 @@
+"""A Program's graph as JSON and back. Nothing in the JSON is code: operators are looked up by name in an allow-list."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import torch
+from torch import fx
+
+from compress.errors import CheckpointError
+
+_PYTHON = {name: getattr(operator, name) for name in ("getitem", "add", "sub", "mul", "floordiv", "mod", "truediv", "neg", "pow")}
+_NAMESPACES = ("aten", "torchvision")
+_ENUMS: dict[str, type] = {"dtype": torch.dtype, "memory_format": torch.memory_format, "layout": torch.layout}
+
+
+def graph_to_json(graph: fx.Graph) -> list[dict[str, Any]]:
+    """Return one JSON object per node: name, kind, target, arguments, and where it stands in the network."""
+    return [
+        {
+            "name": node.name,
+            "op": node.op,
+            "target": _target_name(node),
+            "args": _encode(node.args),
+            "kwargs": {key: _encode(value) for key, value in node.kwargs.items()},
+            "meta": {key: value for key, value in node.meta.items() if key in ("layer", "source") and value},
+        }
+        for node in graph.nodes
+    ]
+
+
+def graph_from_json(nodes: Any, inputs: dict[str, tuple[tuple[int, ...], torch.dtype]]) -> fx.Graph:
+    """Rebuild a graph.
+
+    Args:
+        nodes: what :func:`graph_to_json` returned.
+        inputs: shape (at the captured batch) and dtype per placeholder.
+
+    Raises:
+        CheckpointError: the JSON is not a graph, or names an operator outside ATen.
+    """
+    graph = fx.Graph()
+    known: dict[str, fx.Node] = {}
+    try:
+        for entry in nodes:
+            args = _decode(entry["args"], known)
+            kwargs = {str(key): _decode(value, known) for key, value in entry["kwargs"].items()}
+            node = graph.create_node(entry["op"], _target(entry), tuple(args), kwargs, name=entry["name"])
+            node.meta = {key: str(value) for key, value in entry.get("meta", {}).items()}
+            if node.op == "placeholder":
+                node.meta["input"] = inputs[str(node.target)]
+            known[entry["name"]] = node
+        graph.lint()
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"the stored graph is damaged ({type(error).__name__}: {error})") from error
+    return graph
+
+
+def _target_name(node: fx.Node) -> str:
+    if node.op != "call_function":
+        return str(node.target)
+    if isinstance(node.target, torch._ops.OpOverload):
+        return str(node.target)
+    name = getattr(node.target, "__name__", "")
+    if _PYTHON.get(name) is node.target:
+        return f"operator.{name}"
+    raise CheckpointError(f"operator {node.target} cannot be stored", where=node.name)
+
+
+def _target(entry: dict[str, Any]) -> Any:
+    name = entry["target"]
+    if entry["op"] in ("placeholder", "get_attr", "output"):
+        if entry["op"] == "get_attr" and not all(part.isidentifier() or part.isalnum() for part in name.split(".")):
+            raise ValueError(f"tensor name {name!r}")
+        if entry["op"] == "placeholder" and not name.isidentifier():
+            raise ValueError(f"input name {name!r}")
+        return name
+    if entry["op"] != "call_function":
+        raise ValueError(f"node kind {entry['op']!r}")
+    space, _, rest = name.partition(".")
+    if space == "operator":
+        return _PYTHON[rest]
+    if space not in _NAMESPACES:
+        raise ValueError(f"operator {name!r} is not allowed")
+    packet, _, overload = rest.partition(".")
+    found = getattr(getattr(getattr(torch.ops, space), packet), overload or "default")
+    if not isinstance(found, torch._ops.OpOverload):
+        raise ValueError(f"operator {name!r} is unknown to this torch")
+    return found
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, fx.Node):
+        return {"node": value.name}
+    if isinstance(value, (list, tuple)):
+        return [_encode(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, torch.device):
+        return {"device": value.type}
+    for kind, cls in _ENUMS.items():
+        if isinstance(value, cls):
+            return {kind: str(value).removeprefix("torch.")}
+    raise CheckpointError(f"an argument of type {type(value).__name__} cannot be stored")
+
+
+def _decode(value: Any, known: dict[str, fx.Node]) -> Any:
+    if isinstance(value, list):
+        return [_decode(item, known) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, text),) = value.items()
+    if kind == "node":
+        return known[text]
+    if kind == "float":
+        return float(text)
+    if kind == "device":
+        return torch.device(text)
+    found = getattr(torch, text)
+    if not isinstance(found, _ENUMS[kind]):
+        raise ValueError(f"{kind} {text!r}")
+    return found

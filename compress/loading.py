@@ -1,0 +1,194 @@
+"""``compress.load``: any accepted checkpoint in, a Program out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from compress.errors import CheckpointError, ModelError
+from compress.info import Preprocessing
+from compress.program import Program
+
+Say = Callable[[str], None]
+
+
+def load(
+    path: str | os.PathLike[str],
+    model: str | None = None,
+    *,
+    trust_checkpoint: bool = False,
+    input_size: tuple[int, ...] | None = None,
+    submodule: str | None = None,
+    dynamic_size: bool = False,
+    say: Say | None = None,
+) -> Program:
+    """Load a checkpoint as a :class:`~compress.Program`.
+
+    Args:
+        path: a ``.pt2``; a ``.safetensors`` that this tool wrote; or a state dict (``.pt .pth .th .bin .safetensors``).
+        model: a model reference for a state dict, such as ``torchvision:resnet50`` or ``file.py:factory``. Recognised
+            from parameter names and shapes where None.
+        trust_checkpoint: allow a pickled module, which can run code while it is read.
+        input_size: ``(channels, height, width)`` to capture with, where the reference records none or another is wanted.
+        submodule: capture this part of the network alone (a detector's backbone).
+        dynamic_size: leave height and width open.
+        say: called with a line on what was recognised or assumed.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, unsafe, or does not fit the architecture.
+        ModelError: the reference is wrong.
+        CaptureError: the network cannot be captured.
+    """
+    from compress import checkpoints
+
+    tell = say or (lambda line: None)
+    source = Path(path)
+    kind = checkpoints.kind(source)
+    if kind != "weights" and (model is not None or submodule is not None):
+        given = "--model" if model is not None else "--submodule"
+        raise CheckpointError(f"holds its own network: {given} does not apply to it", where=str(source))
+    if kind == "pt2":
+        return _load_pt2(source)
+    if kind == "program-safetensors":
+        return _load_durable(source)
+    return _load_weights(source, model, trust_checkpoint, input_size, submodule, dynamic_size, tell)
+
+
+def create(
+    ref: str,
+    *,
+    input_size: tuple[int, ...] | None = None,
+    submodule: str | None = None,
+    dynamic_size: bool = False,
+) -> Program:
+    """Capture a model reference with random weights as a Program (the start of a training from nothing).
+
+    Raises:
+        ModelError: the reference is wrong, or no input size is known for it.
+        CaptureError: the network cannot be captured.
+    """
+    import models
+
+    reference = models.load_reference(ref)
+    return _captured(reference, reference.module, input_size, submodule, dynamic_size)
+
+
+def _load_pt2(source: Path) -> Program:
+    from compress.storing import load_pt2
+
+    return load_pt2(source)
+
+
+def _load_durable(source: Path) -> Program:
+    from compress.storing import load_durable, read_durable_header
+
+    header = read_durable_header(source)
+    info = header["info"]
+    shapes = [tuple(shape[1:]) for _, shape, _ in header["inputs"]]
+    base = create(info["model_ref"], input_size=shapes[0] if len(shapes) == 1 else None, submodule=info.get("submodule"))
+    return load_durable(source, base)
+
+
+def _load_weights(
+    source: Path,
+    model: str | None,
+    trust: bool,
+    input_size: tuple[int, ...] | None,
+    submodule: str | None,
+    dynamic_size: bool,
+    tell: Say,
+) -> Program:
+    import models
+    from compress import checkpoints
+
+    weights = checkpoints.read(source, trust=trust)
+    for note in weights.notes:
+        tell(note)
+    ref = model
+    if ref is None and weights.module is None:
+        recognition = checkpoints.recognise(weights.state)
+        tell(recognition.message)
+        ref = recognition.ref
+    if ref is None:
+        assert weights.module is not None
+        if input_size is None:
+            raise ModelError("a pickled module records no input size", where=str(source), hint="give --input-size, such as 3,224,224")
+        program = _capture_part(weights.module, _example(input_size), submodule, dynamic_size)
+    else:
+        reference = models.load_reference(ref)
+        checkpoints.load_into(reference.module, weights.state, str(source))
+        program = _captured(reference, reference.module, input_size, submodule, dynamic_size)
+    program.info.record("load", arguments={"file": source.name, "model": ref}, input_sha256=weights.sha256)
+    return program
+
+
+def _captured(reference: Any, module: nn.Module, input_size: tuple[int, ...] | None, submodule: str | None, dynamic: bool) -> Program:
+    if reference.example_inputs is not None and input_size is None:
+        example = tuple(reference.example_inputs)
+    else:
+        size = input_size or reference.default_input
+        if size is None:
+            raise ModelError("no input size is recorded for it", where=reference.ref, hint="give --input-size, such as 3,224,224")
+        example = _example(size)
+    program = _capture_part(module, example, submodule, dynamic)
+    program.info.model_ref = reference.ref
+    program.info.submodule = submodule
+    first = program.inputs[0].shape
+    if reference.preprocessing is not None and submodule is None and len(first) == 4 and len(reference.preprocessing["mean"]) == first[1]:
+        program.info.preprocessing = Preprocessing(
+            mean=list(reference.preprocessing["mean"]),
+            std=list(reference.preprocessing["std"]),
+            size=[first[2], first[3]],
+            channels=first[1],
+        )
+    return program
+
+
+def _example(size: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+    if not size or any(edge < 1 for edge in size):
+        raise ModelError(f"input size {size} is not a list of positive sizes", hint="write it as 3,224,224")
+    return (torch.randn((2, *size), generator=torch.Generator().manual_seed(0)),)
+
+
+def _capture_part(module: nn.Module, example: tuple[torch.Tensor, ...], submodule: str | None, dynamic: bool) -> Program:
+    from compress.capturing import capture
+
+    if submodule is None:
+        return capture(module, example, dynamic_size=dynamic)
+    parts = dict(module.named_modules())
+    if submodule not in parts or not submodule:
+        names = ", ".join(name for name, _ in module.named_children())
+        raise ModelError(f"there is no submodule {submodule!r}", hint=f"the network's parts are {names}")
+    return capture(parts[submodule], _inputs_of(module, parts[submodule], example, submodule), dynamic_size=dynamic)
+
+
+class _Reached(Exception):
+    """Stops the run once the submodule's inputs are known."""
+
+
+def _inputs_of(module: nn.Module, part: nn.Module, example: tuple[torch.Tensor, ...], name: str) -> tuple[Any, ...]:
+    """Run the whole network on the example until ``part`` is called, and return what it was called with."""
+    seen: list[tuple[Any, ...]] = []
+
+    def catch(_: nn.Module, args: tuple[Any, ...]) -> None:
+        seen.append(args)
+        raise _Reached
+
+    handle = part.register_forward_pre_hook(catch)
+    training = module.training
+    try:
+        with torch.no_grad():
+            module.eval()(*example)
+    except _Reached:
+        pass
+    finally:
+        handle.remove()
+        module.train(training)
+    if not seen:
+        raise ModelError(f"submodule {name!r} is not called when the network runs")
+    return tuple(value.detach() if isinstance(value, torch.Tensor) else value for value in seen[0])

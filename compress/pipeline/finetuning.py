@@ -1,0 +1,64 @@
+"""Finetuning and measuring accuracy, as the commands do it: options to configuration, state beside the output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress.pipeline.reporter import Reporter
+
+if TYPE_CHECKING:
+    from compress import Program
+    from compress.data import DataSource
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What the user said about training; None means the default of :class:`compress.training.FinetuneConfig`."""
+
+    batch_size: int | None = None
+    lr: float | None = None
+    optimizer: str | None = None
+    precision: str | None = None
+    loss: str | None = None
+    metric: str | None = None
+    seed: int = 0
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were given, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def load_data(reference: str, program: Program, options: TrainingOptions, reporter: Reporter) -> DataSource:
+    """Load the data set with the preprocessing that the checkpoint recorded, and record what was used."""
+    from compress import data
+
+    with reporter.step(f"loading data {reference}"):
+        source = data.load(reference, preprocessing=program.info.preprocessing, seed=options.seed)
+    if source.preprocessing is not None:
+        program.info.preprocessing = source.preprocessing
+    program.info.classes = list(source.classes) or program.info.classes
+    return source
+
+
+def measure(program: Program | Path, source: DataSource, options: TrainingOptions, what: str, reporter: Reporter) -> Metrics:
+    """Return the metrics of ``program`` on the validation part of ``source``."""
+    from compress.training import evaluate
+
+    with reporter.step(f"measuring accuracy ({what})"):
+        return dict(evaluate(program, source, metric=options.metric, loss=options.loss))
+
+
+def run_folder(output: Path) -> Path:
+    """Return the folder that holds the state and the log of the training that ends in ``output``."""
+    return output.with_name(output.name.removesuffix(output.suffix) + ".run")
+
+
+def how_to_resume(output: Path, epochs: int) -> str:
+    """Return the sentence that Ctrl-C prints."""
+    if epochs == 0:
+        return "nothing was written; run the same command again"
+    return f"run the same command again to go on from the last finished epoch (state in {run_folder(output)})"

@@ -1,0 +1,118 @@
+"""From what the user named on the command line to a Program."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compress.errors import InputError
+from compress.pipeline.reporter import Reporter
+
+if TYPE_CHECKING:
+    from compress import Program
+
+PROGRAM_SUFFIXES = (".pt2", ".safetensors")
+INFO_NAME = "compress.json"
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a checkpoint becomes a network: the options ``--model``, ``--trust-checkpoint`` and ``--input-size``."""
+
+    model: str | None = None
+    trust_checkpoint: bool = False
+    input_size: tuple[int, ...] | None = None
+
+
+def open_program(checkpoint: Path, loading: Loading, reporter: Reporter) -> Program:
+    """Load any accepted checkpoint. Raises a :class:`compress.errors.CompressError` naming the file."""
+    require_file(checkpoint)
+    import compress
+
+    with reporter.step(f"loading {checkpoint}"):
+        return compress.load(
+            checkpoint,
+            model=loading.model,
+            trust_checkpoint=loading.trust_checkpoint,
+            input_size=loading.input_size,
+            say=reporter.say,
+        )
+
+
+def create_program(reference: str, loading: Loading, seed: int, reporter: Reporter) -> Program:
+    """Capture the architecture that ``reference`` names, with weights drawn from ``seed``."""
+    import torch
+
+    import compress
+    import models
+
+    with reporter.step(f"creating {reference} with random weights (seed {seed})"):
+        torch.manual_seed(seed)
+        found = models.load_reference(reference)
+        example = found.example_inputs or (torch.zeros(1, *input_size(reference, found.default_input, loading)),)
+        program = compress.capture(found.module, tuple(example))
+    program.info.model_ref = found.ref
+    if found.preprocessing is not None:
+        from compress.info import Preprocessing
+
+        channels = len(found.preprocessing["mean"])
+        program.info.preprocessing = Preprocessing(channels=channels, **found.preprocessing)
+    return program
+
+
+def input_size(reference: str, default: tuple[int, ...] | None, loading: Loading) -> tuple[int, ...]:
+    """Return the input size without the batch that was asked for, else the recorded one."""
+    size = loading.input_size or default
+    if size is None:
+        raise InputError(
+            "no input size is recorded for this model",
+            where=reference,
+            hint="give --input-size 3,224,224, or let the factory return (module, example_inputs)",
+        )
+    return size
+
+
+def require_file(path: Path) -> None:
+    """Fail with one line where ``path`` is not an existing file.
+
+    Raises:
+        InputError: nothing is there, or it is a folder.
+    """
+    if path.is_dir():
+        raise InputError("is a folder, a file was expected", where=str(path), hint="name the checkpoint inside it")
+    if not path.exists():
+        raise InputError("no such file", where=str(path), hint="check the name and the folder you are in")
+
+
+def newest_program(folder: Path) -> Path:
+    """Return the newest Program in ``folder`` that this tool wrote.
+
+    Raises:
+        InputError: there is none.
+    """
+    written = [path for path in folder.iterdir() if path.suffix in PROGRAM_SUFFIXES and is_ours(path)]
+    if not written:
+        raise InputError(
+            "holds no network written by this tool", where=str(folder.resolve()), hint="name the checkpoint to export"
+        )
+    return max(written, key=lambda path: path.stat().st_mtime_ns)
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether ``path`` is a Program that this tool wrote (and not somebody else's archive or weights)."""
+    if not path.is_file():
+        return False
+    if path.suffix == ".pt2":
+        if not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rsplit("/", 1)[-1] == INFO_NAME for name in archive.namelist())
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            return INFO_NAME in (stream.metadata() or {})
+    except (SafetensorError, OSError):
+        return False

@@ -1,0 +1,70 @@
+"""Shapes of every value in a graph, found by running it on the meta device (no memory, no arithmetic)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import fx
+
+Shapes = dict[fx.Node, Any]
+
+
+def shapes_of(
+    graph: fx.Graph,
+    tensors: Mapping[str, torch.Tensor],
+    inputs: Mapping[str, tuple[tuple[int, ...], torch.dtype]] | None = None,
+) -> Shapes:
+    """Return for each node the shape of its value as a tuple of ints; a list of shapes for operators with several results.
+
+    Nodes whose value is not a tensor (sizes) map to the value itself.
+
+    Args:
+        graph: a Program's graph.
+        tensors: the Program's tensors by name.
+        inputs: shape and dtype per placeholder name; the shapes recorded at capture where None.
+    """
+    values: dict[fx.Node, Any] = {}
+    shapes: Shapes = {}
+    with torch.no_grad():
+        for node in graph.nodes:
+            value = _value(node, values, tensors, inputs)
+            values[node] = value
+            shapes[node] = _shape(value)
+    return shapes
+
+
+def _value(node: fx.Node, values: dict[fx.Node, Any], tensors: Mapping[str, torch.Tensor], inputs: Any) -> Any:
+    if node.op == "placeholder":
+        shape, dtype = inputs[node.target] if inputs is not None else node.meta["input"]
+        return torch.empty(shape, dtype=dtype, device="meta")
+    if node.op == "get_attr":
+        tensor = tensors[str(node.target)]
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    args = fx.map_arg(node.args, lambda n: values[n])
+    kwargs = fx.map_arg(node.kwargs, lambda n: values[n])
+    if node.op == "output":
+        return args[0]
+    if kwargs.get("device") is not None:
+        kwargs = {**kwargs, "device": torch.device("meta")}
+    assert callable(node.target)
+    return node.target(*args, **kwargs)
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape)
+    if isinstance(value, (list, tuple)):
+        return [_shape(item) for item in value]
+    return value
+
+
+def copy_graph(graph: fx.Graph) -> fx.Graph:
+    """Return an independent copy of ``graph``, metadata included."""
+    copied = fx.Graph()
+    values: dict[fx.Node, fx.Node] = {}
+    copied.output(copied.graph_copy(graph, values))
+    for old, new in values.items():
+        new.meta = dict(old.meta)
+    return copied
