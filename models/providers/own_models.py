@@ -1,0 +1,74 @@
+"""The networks defined in this package, with the input that they are meant for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from models.providers.base import (
+    Arguments,
+    Built,
+    Catalogue,
+    Description,
+    call_constructor,
+    check_arguments,
+    unknown_name,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A factory, the image that it takes by default (channels, height, width), and the statistics of its data."""
+
+    factory: Callable[..., nn.Module]
+    shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class OwnModels(Catalogue):
+    """``models:NAME?argument=value``."""
+
+    def names(self) -> list[str]:
+        return sorted(_entries())
+
+    def build(self, name: str, arguments: Arguments, where: str) -> Built:
+        return Built(call_constructor(self._entry(name, arguments, where).factory, arguments, where))
+
+    def describe(self, name: str, arguments: Arguments, where: str) -> Description:
+        entry = self._entry(name, arguments, where)
+        channels, height, width = entry.shape
+        wanted = arguments.get("in_channels", channels)
+        if not isinstance(wanted, int):
+            return Description()
+        recorded: dict[str, Any] = {"mean": list(entry.mean), "std": list(entry.std), "size": [height, width]}
+        return Description((wanted, height, width), recorded if wanted == channels else None)
+
+    def _entry(self, name: str, arguments: Arguments, where: str) -> _Entry:
+        entries = _entries()
+        if name not in entries:
+            raise unknown_name(name, entries, where, "models")
+        check_arguments(entries[name].factory, arguments, where)
+        return entries[name]
+
+
+def _entries() -> dict[str, _Entry]:
+    from models import cifar_resnet, digitsnet
+
+    # Mean and standard deviation of ImageNet, with which the CIFAR checkpoints in circulation were trained.
+    cifar = {"shape": (3, 32, 32), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    entries = {f"resnet{depth}": _Entry(_resnet(depth), **cifar) for depth in cifar_resnet.DEPTHS}
+    # Of scikit-learn's digits, pixels divided by 16.
+    entries["digitsnet"] = _Entry(digitsnet.digitsnet, (1, 8, 8), (0.3053,), (0.3760,))
+    return entries
+
+
+def _resnet(depth: int) -> Callable[..., nn.Module]:
+    from models import cifar_resnet
+
+    return partial(cifar_resnet.resnet, depth)
