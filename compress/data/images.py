@@ -42,6 +42,10 @@ class Pixels(ABC):
     def read(self, indices: Indices) -> torch.Tensor:
         """Return the images at ``indices``: uint8, shape (batch, height, width, channels)."""
 
+    @abstractmethod
+    def prepare(self) -> None:
+        """Load into memory what is going to be kept there."""
+
 
 class PixelArray(Pixels):
     """Images held decoded in memory."""
@@ -57,6 +61,9 @@ class PixelArray(Pixels):
 
     def read(self, indices: Indices) -> torch.Tensor:
         return self._images[torch.from_numpy(indices)]
+
+    def prepare(self) -> None:
+        """Nothing is left to load."""
 
 
 class LabelledImages(Dataset[tuple[torch.Tensor, int]]):
@@ -86,6 +93,10 @@ class LabelledImages(Dataset[tuple[torch.Tensor, int]]):
             raise IndexError(index)
         images, labels = self.batch(np.array([index % len(self)]))
         return images[0], int(labels[0])
+
+    def prepare(self) -> None:
+        """Load into memory what is going to be kept there. Raises :class:`DataError` for unreadable images."""
+        self._pixels.prepare()
 
     def batch(self, indices: Indices, augment_key: tuple[int, int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return images (batch, channels, height, width) and labels (batch,).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,18 +81,23 @@ class IndexedSplit(Split):
         mine = slice(share.rank * size // share.processes, (share.rank + 1) * size // share.processes)
         key = (seed, epoch) if augment else None
         parts = [order[step * size : (step + 1) * size][mine] for step in range(start, self._count // size)]
-        yield from _ahead(lambda part: self._read(part, key), parts)
+        yield from self._read(parts, key)
 
     def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
         starts = range(share.rank * batch_size, self._count, share.processes * batch_size)
-        parts = [np.arange(start, min(start + batch_size, self._count)) for start in starts]
-        yield from _ahead(lambda part: self._read(part, None), parts)
+        yield from self._read([np.arange(start, min(start + batch_size, self._count)) for start in starts], None)
 
-    def _read(self, indices: Indices, augment_key: tuple[int, int] | None) -> Batch:
+    def _read(self, parts: list[Indices], key: tuple[int, int] | None) -> Iterator[Batch]:
         if isinstance(self._dataset, LabelledImages):
-            images, labels = self._dataset.batch(indices, augment_key)
-            return Batch((images,), labels)
-        return as_batch(default_collate([self._dataset[int(index)] for index in indices]))
+            return _ahead(self._dataset, parts, key)
+        return (self._collated(part, key) for part in parts)
+
+    def _collated(self, indices: Indices, key: tuple[int, int] | None) -> Batch:
+        samples = []
+        for index in indices:
+            _seed_everything(draw_seed(*(key or (0, 0)), int(index), "sample"))
+            samples.append(self._dataset[int(index)])
+        return as_batch(default_collate(samples))
 
 
 class LoaderSplit(Split):
@@ -116,8 +121,9 @@ class LoaderSplit(Split):
         self, batch_size: int, *, seed: int, epoch: int, start: int = 0, share: Share = WHOLE, augment: bool = True
     ) -> Iterator[Batch]:
         sampler = getattr(self._loader, "sampler", None)
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(epoch)
+        set_epoch = getattr(sampler, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(epoch)
         for generator in (getattr(self._loader, "generator", None), getattr(sampler, "generator", None)):
             if isinstance(generator, torch.Generator):
                 generator.manual_seed(draw_seed(seed, epoch, "loader"))
@@ -131,6 +137,7 @@ class LoaderSplit(Split):
                 yield _part(batch, share)
 
     def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
+        _seed_everything(0)
         for number, batch in enumerate(self._loader):
             if number % share.processes == share.rank:
                 yield as_batch(batch, self._where)
@@ -173,6 +180,16 @@ class DataSource:
     def validation(self) -> Split:
         """The validation split, read in batches."""
         return self._split(self.val)
+
+    def prepare(self, *, training: bool = True) -> None:
+        """Read what is kept in memory now, so that unreadable images are named before work starts.
+
+        Raises:
+            DataError: images cannot be read.
+        """
+        for part in (self.train, self.val) if training else (self.val,):
+            if isinstance(part, LabelledImages):
+                part.prepare()
 
     def samples(self, count: int) -> tuple[torch.Tensor, ...]:
         """Return the inputs of the first ``count`` validation samples (fewer if there are fewer), batch first."""
@@ -231,8 +248,13 @@ def _slice(target: Any, part: slice) -> Any:
     return target[part]
 
 
-def _ahead(read: Callable[[Indices], Batch], parts: list[Indices]) -> Iterator[Batch]:
+def _ahead(images: LabelledImages, parts: list[Indices], key: tuple[int, int] | None) -> Iterator[Batch]:
     """Read the next batch on another thread while this one is used: a batch depends on its indices alone."""
+
+    def read(part: Indices) -> Batch:
+        pixels, labels = images.batch(part, key)
+        return Batch((pixels,), labels)
+
     with ThreadPoolExecutor(1, thread_name_prefix="batch") as pool:
         waiting: Future[Batch] | None = None
         for part in parts:
@@ -246,7 +268,5 @@ def _ahead(read: Callable[[Indices], Batch], parts: list[Indices]) -> Iterator[B
 
 def _seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the global state is what a user's augmentations draw from
+    np.random.seed(seed % 2**32)
     random.seed(seed)
-
-
