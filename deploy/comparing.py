@@ -1,0 +1,135 @@
+"""Compare two deployment files by paired, randomised, interleaved runs in one process."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Mapping
+from statistics import median
+
+from deploy import environment
+from deploy.records import Comparison, Methodology, WarmUp
+from deploy.sessions import INPUTS_TEXT, Request, check_positive, check_same_inputs, open_bench, thinned
+from deploy.statistics import median_interval
+from deploy.timing import Call, Progress, pair, silent, warm_up
+
+ORDER_TEXT = "pairs of one run each, both files loaded in one process, random order within every pair"
+WARMUP_TEXT = "until the last half of the runs shows no trend (Mann-Kendall, 5 %), for at most a quarter of the time"
+_CONFIDENCE = 0.99
+_FEWEST_PAIRS = 16
+_MOST_PAIRS = 20_000
+
+
+def compare(
+    base: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    *,
+    runtime: str = "onnxruntime-cpu",
+    threads: int = 1,
+    batch: int = 1,
+    sizes: Mapping[str, int] | None = None,
+    seconds: float = 10.0,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Comparison:
+    """Return the median of the paired ratios ``new / base`` with a distribution-free 99 % interval (sign test).
+
+    The number of pairs is fixed after the warm-up, from how long runs took there, so that the interval does not
+    depend on what is measured. ``seconds`` is the measuring time aimed at; never fewer than 16 pairs are taken.
+
+    Raises:
+        InputError: a file is missing, damaged or does not run, or the files' inputs differ.
+        UnavailableError: the runtime is not available on this machine.
+    """
+    request = Request(runtime, threads, batch, sizes, seed)
+    request.check()
+    check_positive(seconds=seconds)
+    benches = [open_bench(path, request) for path in (base, new)]
+    check_same_inputs(*benches)
+    around = environment.capture()
+    calls = [bench.call for bench in benches]
+    progress(0.0, "warming up")
+    warmth = warm_up(calls, limit=seconds / 4, seed=seed)
+    per_pair = warmth.seconds / warmth.runs
+    planned = min(max(int(seconds / per_pair), _FEWEST_PAIRS), _MOST_PAIRS)
+    pairs = _pairs(calls[0], calls[1], planned, seed, progress)
+    logs = [math.log(second / first) for first, second in pairs]
+    interval = median_interval(logs, (1 - _CONFIDENCE) / 2)
+    result = Comparison(
+        base=benches[0].file,
+        new=benches[1].file,
+        conditions=benches[0].conditions.model_copy(
+            update={"precision": paired_precision(benches[0].file.precision, benches[1].file.precision)}
+        ),
+        methodology=_methodology(seed),
+        environment=around,
+        warmup=WarmUp(runs=warmth.runs, seconds=warmth.seconds, stationary=warmth.stationary),
+        pairs=len(pairs),
+        confidence=_CONFIDENCE,
+        ratio=math.exp(interval.value),
+        ratio_low=_exp(interval.low),
+        ratio_high=_exp(interval.high),
+        base_p50=median(first for first, _ in pairs) * 1e3,
+        new_p50=median(second for _, second in pairs) * 1e3,
+        ratios=thinned([math.exp(value) for value in logs]),
+        text="",
+    )
+    return result.model_copy(update={"text": _sentence(result)})
+
+
+def paired_precision(base: str, new: str) -> str:
+    """Return how to name the precision of a pair of files."""
+    return base if base == new else f"{base} against {new}"
+
+
+def change_text(ratio: float) -> str:
+    """Return ``ratio`` (new / base) in words: ``1.84 times as fast`` or ``3.1 % slower``."""
+    if ratio <= 0.8:
+        return f"{1 / ratio:.2f} times as fast"
+    if ratio >= 1.25:
+        return f"{ratio:.2f} times as slow"
+    return f"{abs(ratio - 1):.1%} {'faster' if ratio < 1 else 'slower'}".replace("%", " %")
+
+
+def _pairs(base: Call, new: Call, count: int, seed: int, progress: Progress) -> list[tuple[float, float]]:
+    order = random.Random(seed)
+    pairs: list[tuple[float, float]] = []
+    shown = time.perf_counter()
+    for done in range(count):
+        pairs.append(pair(base, new, order))
+        if time.perf_counter() - shown > 0.1:
+            progress(done / count, "measuring pairs")
+            shown = time.perf_counter()
+    return pairs
+
+
+def _methodology(seed: int) -> Methodology:
+    return Methodology(
+        order=ORDER_TEXT,
+        inputs=INPUTS_TEXT,
+        warmup=WARMUP_TEXT,
+        intervals=f"median of log-ratios, order statistics (sign test), {_CONFIDENCE:.0%}, pairs taken as independent",
+        seed=seed,
+    )
+
+
+def _sentence(result: Comparison) -> str:
+    if result.ratio_low is None or result.ratio_high is None:
+        bounds = "no interval: too few pairs"
+    else:
+        bounds = f"{result.confidence:.0%} interval of the time ratio {result.ratio_low:.4f} to {result.ratio_high:.4f}"
+    drift = "" if result.warmup.stationary else " Latencies were still drifting when the warm-up ended."
+    return (
+        (
+            f"{result.new.name} is {change_text(result.ratio)} than {result.base.name} ({bounds}, "
+            f"{result.pairs} pairs, {result.conditions.describe()}).{drift}"
+        )
+        .replace("as fast than", "as fast as")
+        .replace("as slow than", "as slow as")
+    )
+
+
+def _exp(value: float | None) -> float | None:
+    return None if value is None else math.exp(value)

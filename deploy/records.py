@@ -1,0 +1,186 @@
+"""What measurements are written down as. Every figure can be traced to the conditions it was measured under."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from deploy.environment import Environment
+
+
+class Record(BaseModel):
+    """Base of everything a report is made of: unknown keys are refused, NaN survives a round trip."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings", allow_inf_nan=True)
+
+
+class ModelFile(Record):
+    """A deployment file, identified by content. Sizes in bytes; ``size`` includes external data files."""
+
+    name: str
+    sha256: str
+    size: int
+    external: dict[str, str] = Field(default_factory=dict, description="external data file -> SHA-256")
+    precision: str
+    opset: int | None = None
+    nodes: int
+
+
+class Conditions(Record):
+    """Under what a figure was measured: runtime, precision, threads, batch, device."""
+
+    runtime: str
+    version: str
+    provider: str
+    precision: str
+    threads: int
+    batch: int
+    device: str
+    inputs: dict[str, str] = Field(description="input -> type and shape as measured")
+    settings: dict[str, str] = Field(default_factory=dict)
+
+    def describe(self) -> str:
+        """Return the conditions as one phrase."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.runtime} {self.version}, {self.precision}, {threads}, batch {self.batch}, {self.device}"
+
+
+class Methodology(Record):
+    """How latencies were taken. Figures taken differently are not comparable."""
+
+    timing: str = "wall clock around one synchronous call, inputs and outputs in host memory"
+    order: str
+    inputs: str
+    warmup: str
+    intervals: str
+    seed: int
+
+
+class Quantile(Record):
+    """A latency quantile in milliseconds with its interval; a bound is ``None`` where the runs were too few for one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class WarmUp(Record):
+    """Runs before counting began, and whether they had stopped drifting by then."""
+
+    runs: int
+    seconds: float
+    stationary: bool
+
+
+class Profile(Record):
+    """One file's figures. Times in milliseconds, memory in bytes, throughput in samples per second.
+
+    ``peak_memory`` is the peak resident memory of a fresh process that loads and runs only this file, and
+    ``idle_memory`` what the same process took before loading it; ``None`` where the system does not tell.
+    """
+
+    file: ModelFile
+    conditions: Conditions
+    methodology: Methodology
+    environment: Environment
+    warmup: WarmUp
+    runs: int
+    p50: Quantile
+    p90: Quantile
+    p99: Quantile
+    mean: float
+    throughput: float
+    load_time: float
+    first_inference: float
+    peak_memory: int | None
+    idle_memory: int | None
+    samples: list[float] = Field(description="latencies in the order of measurement, thinned evenly to at most 2000")
+
+    def incomparable(self, other: Profile) -> str | None:
+        """Return why the latencies of two profiles must not be compared, or ``None`` where they may be."""
+        mine = self.conditions.model_dump(exclude={"precision"}) | {"method": self.methodology.model_dump()}
+        theirs = other.conditions.model_dump(exclude={"precision"}) | {"method": other.methodology.model_dump()}
+        differing = [key for key, value in mine.items() if theirs[key] != value]
+        return f"measured with different {', '.join(differing)}" if differing else None
+
+
+class Comparison(Record):
+    """Paired, randomised, interleaved measurement of two files. Ratios are new / base: below 1 is faster."""
+
+    base: ModelFile
+    new: ModelFile
+    conditions: Conditions
+    methodology: Methodology
+    environment: Environment
+    warmup: WarmUp
+    pairs: int
+    confidence: float
+    ratio: float
+    ratio_low: float | None
+    ratio_high: float | None
+    base_p50: float
+    new_p50: float
+    ratios: list[float] = Field(description="paired ratios in the order of measurement, thinned to at most 2000")
+    text: str
+
+
+class Control(Record):
+    """The A/A control: the apparent slow-down of the baseline against itself, and its bounds."""
+
+    value: float
+    low: float | None
+    high: float | None
+    pairs: int
+
+
+class Look(Record):
+    """One look of the sequential test: the slow-down (0.05 is 5 %) and the bounds that hold at this look."""
+
+    pairs: int
+    level: float
+    slowdown: float
+    low: float | None
+    high: float | None
+
+
+Status = Literal["pass", "fail", "inconclusive", "unresolvable"]
+_EXIT_CODE: dict[str, int] = {"pass": 0, "fail": 1, "inconclusive": 3, "unresolvable": 3}
+
+
+class Verdict(Record):
+    """The gate's decision. Slow-downs are relative: 0.05 means that ``new`` takes 5 % longer than ``base``."""
+
+    status: Status
+    exit_code: Literal[0, 1, 3]
+    text: str
+    base: ModelFile
+    new: ModelFile
+    tolerance: float
+    alpha: float = Field(description="bound on the chance of a wrong FAIL, and separately of a wrong PASS")
+    slowdown: float | None
+    low: float | None
+    high: float | None
+    resolution: float | None = Field(description="smallest change that this machine resolves within the budget")
+    control: Control
+    pairs: int
+    looks: list[Look]
+    seconds: float
+    budget: float
+    conditions: Conditions
+    methodology: Methodology
+    environment: Environment
+    warmup: WarmUp
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.exit_code != _EXIT_CODE[self.status]:
+            raise ValueError(f"exit code {self.exit_code} does not belong to status {self.status}")
+        return self
+
+
+def exit_code(status: Status) -> Literal[0, 1, 3]:
+    """Return the process exit code that belongs to ``status``."""
+    if status == "pass":
+        return 0
+    return 1 if status == "fail" else 3
