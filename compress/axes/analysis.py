@@ -1,0 +1,116 @@
+"""From a Program to its groups: both graphs are traced over shared parameter axes, ties are resolved, atoms are classed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import fx
+
+import compress.axes.rules  # noqa: F401 - registers the rules
+from compress.axes.groups import Group, find_groups, frozen_groups
+from compress.axes.labels import Array, Atoms, Labels, fixed
+from compress.axes.trace import Axes, Trace
+from compress.counting import weight_name
+from compress.program import Program
+from compress.shapes import shapes_of
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything the engine knows of a Program's axes."""
+
+    program: Program
+    atoms: Atoms
+    stored: dict[str, Axes]
+    traces: dict[bool, Trace]
+    groups: list[Group]
+
+    @property
+    def prunable(self) -> list[Group]:
+        """Groups that can shrink."""
+        return [group for group in self.groups if group.kind != "frozen"]
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """Operators without a rule: node name -> reason."""
+        return {node.name: reason for trace in self.traces.values() for node, reason in trace.unknown.items()}
+
+
+def analyse(program: Program) -> Analysis:
+    """Find the groups of ``program``. A tie found in either graph binds; an axis frozen in either is frozen."""
+    labels = Labels()
+    tensors = program.tensors
+    stored: dict[str, Axes] = {
+        name: [labels.fresh(size) if size > 1 else fixed(size) for size in tensor.shape]
+        for name, tensor in tensors.items()
+        if name not in program.tied
+    }
+    for name, owner in program.tied.items():
+        stored[name] = stored[owner]
+    traces = {}
+    for mode in (False, True):
+        graph = program.graphs[mode]
+        trace = Trace(labels, stored, shapes_of(graph, tensors, program.input_shapes(batch=2)))
+        trace.run(graph)
+        traces[mode] = trace
+    order = _order(program)
+    for name, axes in stored.items():
+        if name not in order:
+            order[name] = len(order)
+            for axis in axes:
+                labels.freeze(axis, "not used by the network")
+    atoms = labels.resolve()
+    owned = {name: axes for name, axes in stored.items() if name not in program.tied}
+    groups = find_groups(atoms, owned, _activations(traces, owned), order)
+    groups += frozen_groups(atoms, owned, _widths(program))
+    return Analysis(program, atoms, stored, traces, groups)
+
+
+def _order(program: Program) -> dict[str, int]:
+    order: dict[str, int] = {}
+    for mode in (False, True):
+        for node in program.graphs[mode].nodes:
+            if node.op == "call_function":
+                for operand in node.all_input_nodes:
+                    if operand.op == "get_attr":
+                        name = program.tied.get(str(operand.target), str(operand.target))
+                        order.setdefault(name, len(order))
+    return order
+
+
+def _widths(program: Program) -> list[tuple[str, int]]:
+    """The weights whose first dimension is a layer's width, in graph order."""
+    found: dict[tuple[str, int], None] = {}
+    for mode in (False, True):
+        for node in program.graphs[mode].nodes:
+            if node.op == "call_function" and (name := weight_name(node)) is not None:
+                found.setdefault((program.tied.get(name, name), 0))
+    return list(found)
+
+
+def _activations(traces: dict[bool, Trace], stored: dict[str, Axes]) -> list[Array]:
+    """Axes made inside the graphs (joined, cut, padded ...), each once; an axis passed through is the same object."""
+    seen = {id(axis) for axes in stored.values() for axis in axes}
+    found = []
+    for trace in traces.values():
+        for value in trace.values.values():
+            for axis in _flat(value):
+                if id(axis) not in seen:
+                    seen.add(id(axis))
+                    if np.any(axis):
+                        found.append(axis)
+    return found
+
+
+def _flat(value: object) -> list[Array]:
+    if isinstance(value, np.ndarray):
+        return [value]
+    if isinstance(value, list):
+        return [axis for item in value for axis in _flat(item)]
+    return []
+
+
+def graph_node(trace: Trace, name: str) -> fx.Node:
+    """The node of that name in a traced graph."""
+    return next(node for node in trace.values if node.name == name)

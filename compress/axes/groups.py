@@ -1,0 +1,141 @@
+"""Groups: sets of exchangeable atoms, the widths that can shrink. Found by what each atom occupies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from compress.axes.labels import Array, Atoms
+from compress.axes.trace import Axes
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where a group's atoms lie in one dimension of one tensor. ``indices`` has shape (atoms, indices per atom)."""
+
+    tensor: str
+    dim: int
+    indices: Array
+
+
+@dataclass(frozen=True)
+class Group:
+    """Atoms that can replace each other. ``kind`` is ``exact`` (removal equals masking) or ``frozen`` (``reason`` says why).
+
+    ``width`` is the number of atoms, ``cell`` the number of channels that one atom takes in the layer that produces it.
+    """
+
+    name: str
+    kind: str
+    reason: str | None
+    members: tuple[Member, ...]
+    atoms: Array
+
+    @property
+    def width(self) -> int:
+        """Number of atoms."""
+        return int(self.atoms.size)
+
+    @property
+    def cell(self) -> int:
+        """Channels per atom in the producing layer."""
+        return int(self.members[0].indices.shape[1])
+
+    @property
+    def producers(self) -> tuple[str, ...]:
+        """Layers whose output is (part of) this group, in graph order."""
+        names = [member.tensor.rpartition(".")[0] or member.tensor for member in self.members if member.dim == 0]
+        return tuple(dict.fromkeys(names))
+
+    def with_reason(self, reason: str) -> Group:
+        """The same atoms, protected for ``reason``."""
+        return Group(self.name, "protected", reason, self.members, self.atoms)
+
+
+class Occupancy:
+    """Which atoms lie at which index of which axis: one flat table, sorted by atom."""
+
+    def __init__(self, atoms: Atoms, axes: Iterable[Array]) -> None:
+        """Args:
+        atoms: the resolved ties.
+        axes: label arrays; the position in this list identifies the axis.
+        """
+        columns = [(position, labels) for position, labels in enumerate(axes) if labels.size]
+        axis = np.concatenate([np.full(labels.size, position) for position, labels in columns])
+        index = np.concatenate([np.arange(labels.size) for _, labels in columns])
+        atom = np.concatenate([atoms.of(labels) for _, labels in columns])
+        live = ~atoms.frozen[atom]
+        order = np.lexsort((index[live], axis[live], atom[live]))
+        self.atom, self.axis, self.index = (column[live][order] for column in (atom, axis, index))
+
+    def rows(self) -> tuple[Array, Array]:
+        """First and last row of each atom's stretch of the table."""
+        starts = np.flatnonzero(np.r_[True, self.atom[1:] != self.atom[:-1]]) if self.atom.size else np.zeros(0, np.int64)
+        return starts, np.r_[starts[1:], self.atom.size].astype(np.int64)
+
+
+def find_groups(
+    atoms: Atoms,
+    stored: Mapping[str, Axes],
+    activations: Iterable[Array],
+    names: Mapping[str, int],
+) -> list[Group]:
+    """Atoms that occupy the same axes equally often form a group; one that no stored tensor has is nobody's width.
+
+    Args:
+        atoms: the resolved ties.
+        stored: axes of every stored tensor.
+        activations: distinct axes of values inside the graphs.
+        names: order in which tensors are met in the graph, which names and sorts the groups.
+    """
+    places = sorted(((name, dim) for name, axes in stored.items() for dim in range(len(axes))), key=lambda p: (names[p[0]], p[1]))
+    tables = [stored[name][dim] for name, dim in places]
+    occupancy = Occupancy(atoms, [*tables, *activations])
+    classes: dict[bytes, list[tuple[int, int]]] = {}
+    for start, end in zip(*occupancy.rows(), strict=True):
+        if occupancy.axis[start] < len(tables):
+            classes.setdefault(occupancy.axis[start:end].tobytes(), []).append((int(start), int(end)))
+    groups = [_group(occupancy, rows, places, len(tables)) for rows in classes.values()]
+    groups.sort(key=lambda group: (names[group.members[0].tensor], group.members[0].dim, int(group.members[0].indices.min())))
+    return _named(groups)
+
+
+def _group(occupancy: Occupancy, rows: list[tuple[int, int]], places: list[tuple[str, int]], stored: int) -> Group:
+    starts = np.array([start for start, _ in rows])
+    length = rows[0][1] - rows[0][0]
+    table = starts[:, None] + np.arange(length)[None, :]
+    axis, index = occupancy.axis[table[0]], occupancy.index[table]
+    members = []
+    for position in np.unique(axis[axis < stored]):
+        name, dim = places[position]
+        members.append(Member(name, dim, index[:, axis == position]))
+    members.sort(key=lambda member: (member.dim != 0,))  # stable: what produces the width comes first
+    order = np.argsort(members[0].indices[:, 0], kind="stable")
+    ordered = tuple(Member(member.tensor, member.dim, member.indices[order]) for member in members)
+    return Group("", "exact", None, ordered, occupancy.atom[starts][order])
+
+
+def _named(groups: list[Group]) -> list[Group]:
+    used: dict[str, int] = {}
+    named = []
+    for group in groups:
+        base = (group.producers or (group.members[0].tensor,))[0]
+        used[base] = used.get(base, 0) + 1
+        name = base if used[base] == 1 else f"{base}#{used[base]}"
+        named.append(Group(name, group.kind, group.reason, group.members, group.atoms))
+    return named
+
+
+def frozen_groups(atoms: Atoms, stored: Mapping[str, Axes], layers: Iterable[tuple[str, int]]) -> list[Group]:
+    """One entry for each width in ``layers`` (tensor, dimension) and reason, of the indices that can never be removed."""
+    found = []
+    for name, dim in layers:
+        atom = atoms.of(stored[name][dim])
+        frozen = atoms.frozen[atom]
+        for reason in np.unique(atoms.reason_index[atom[frozen]]):
+            at = np.flatnonzero(frozen & (atoms.reason_index[atom] == reason))
+            layer = name.rpartition(".")[0] or name
+            found.append(Group(layer, "frozen", atoms.reasons[reason], (Member(name, dim, at[:, None]),), atom[at]))
+    return found

@@ -1,0 +1,152 @@
+"""Operators that join and cut axes: concatenation, split, slice, pad. Their literals follow what is kept."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from compress.axes.labels import Array, fixed
+from compress.axes.trace import Axes, Cut, Trace, argument, aten, rewrites, rule
+
+_SPLITS = aten("chunk split.Tensor split.sizes split_with_sizes tensor_split.sections unsafe_chunk unsafe_split.Tensor")
+_PADS = aten("pad constant_pad_nd")
+
+
+@rule(*aten("cat concat concatenate"))
+def concatenate(trace: Trace, node: fx.Node) -> Any:
+    """The joined dimension is the operands' indices one after another; the other dimensions are tied."""
+    parts = [trace.axes(part) for part in argument(node, 0, "tensors")]
+    parts = [axes for axes in parts if axes]
+    dim = argument(node, 1, "dim", 0) % len(parts[0])
+    place = trace.place(node)
+    result: Axes = []
+    for position in range(len(parts[0])):
+        columns = [axes[position] for axes in parts]
+        if position == dim:
+            result.append(_joined(columns))
+            continue
+        live = next((labels for labels in columns if labels.any()), columns[0])
+        for labels in columns:
+            trace.labels.tie(live, labels, f"joined beside elements that never change ({place})")
+        result.append(live)
+    return result
+
+
+def _joined(columns: list[Array]) -> Array:
+    if any(labels.any() for labels in columns):
+        return np.concatenate(columns)
+    return fixed(sum(labels.size for labels in columns))
+
+
+@rule(*_SPLITS)
+def split(trace: Trace, node: fx.Node) -> Any:
+    """Each piece is a stretch of the axis."""
+    x = trace.axes(argument(node, 0, "self"))
+    dim = argument(node, 2, "dim", 0) % len(x)
+    sizes = [shape[dim] for shape in trace.shapes[node]]
+    ends = np.cumsum([0, *sizes])
+    return [[labels[a:b] if at == dim else labels for at, labels in enumerate(x)] for a, b in pairwise(ends)]
+
+
+@rewrites(*_SPLITS)
+def split_sizes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
+    """Pieces may now differ in size: spell the sizes out."""
+    dim = argument(old, 2, "dim", 0)
+    if not cut.cut(argument(old, 0, "self"), dim):
+        return
+    sizes = [cut.count(piece[dim]) for piece in cut.pieces(old)]
+    new.target = torch.ops.aten.split_with_sizes.default
+    new.args = (new.args[0], sizes, dim)
+    new.kwargs = {}
+
+
+@rule(*aten("slice.Tensor"))
+def slice_axis(trace: Trace, node: fx.Node) -> Any:
+    """A stretch of an axis, possibly with a step."""
+    x = trace.axes(argument(node, 0, "self"))
+    dim = argument(node, 1, "dim", 0) % len(x)
+    window = _window(node, x[dim].size)
+    if window is None:
+        return trace.refuse(node, "slice with a computed bound")
+    if window.step != 1 and x[dim].any():
+        trace.labels.freeze(x[dim], f"every {window.step}th element is taken ({trace.place(node)})")
+    return [labels[window] if at == dim else labels for at, labels in enumerate(x)]
+
+
+def _window(node: fx.Node, size: int) -> slice | None:
+    start, end, step = argument(node, 2, "start"), argument(node, 3, "end"), argument(node, 4, "step", 1)
+    if any(isinstance(value, fx.Node) for value in (start, end, step)):
+        return None
+    return slice(*slice(start, end, step).indices(size))
+
+
+@rewrites(*aten("slice.Tensor"))
+def slice_bounds(cut: Cut, old: fx.Node, new: fx.Node) -> None:
+    """Bounds move to where the kept elements are."""
+    source, dim = argument(old, 0, "self"), argument(old, 1, "dim", 0)
+    if not cut.cut(source, dim):
+        return
+    keep = cut.keep(source, dim)
+    window = _window(old, keep.size)
+    assert window is not None
+    start = int(keep[: window.start].sum())
+    new.args = (new.args[0], dim, start, start + int(keep[window].sum()), 1)
+    new.kwargs = {}
+
+
+@rule(*aten("select.int"))
+def select(trace: Trace, node: fx.Node) -> Any:
+    """The selected dimension stays as it is: its indices are spelled out in the graph."""
+    x = trace.axes(argument(node, 0, "self"))
+    dim = argument(node, 1, "dim") % len(x)
+    trace.labels.freeze(x[dim], f"one element of it is selected ({trace.place(node)})")
+    return [labels for at, labels in enumerate(x) if at != dim]
+
+
+@rule(*_PADS)
+def pad(trace: Trace, node: fx.Node) -> Any:
+    """Padding adds indices of its own, which can go with whatever they are combined with later."""
+    x = trace.axes(argument(node, 0, "self"))
+    amounts = argument(node, 1, "pad")
+    if argument(node, 2, "mode", "constant") not in ("constant", 0, 0.0) and node.target is torch.ops.aten.pad.default:
+        if _pads_live(x, amounts):
+            return trace.refuse(node, "padding that repeats elements")
+    if any(isinstance(value, fx.Node) or value < 0 for value in amounts):
+        return trace.refuse(node, "padding that cuts or is computed")
+    result = list(x)
+    for dim, before, after in _amounts(len(x), amounts):
+        if not (before or after):
+            continue
+        if x[dim].any():
+            result[dim] = np.concatenate([trace.labels.fresh(before), x[dim], trace.labels.fresh(after)])
+        else:
+            result[dim] = fixed(before + x[dim].size + after)
+    return result
+
+
+def _amounts(rank: int, amounts: Any) -> list[tuple[int, int, int]]:
+    """Torch lists paddings from the last dimension backwards."""
+    return [(rank - 1 - at, amounts[2 * at], amounts[2 * at + 1]) for at in range(len(amounts) // 2)]
+
+
+def _pads_live(x: Axes, amounts: Any) -> bool:
+    return any((before or after) and x[dim].any() for dim, before, after in _amounts(len(x), amounts))
+
+
+@rewrites(*_PADS)
+def pad_amounts(cut: Cut, old: fx.Node, new: fx.Node) -> None:
+    """Padding along a shrinking axis shrinks with it."""
+    source = argument(old, 0, "self")
+    amounts = list(argument(old, 1, "pad"))
+    rank = cut.rank(source)
+    for at, (dim, before, after) in enumerate(_amounts(rank, amounts)):
+        if not (before or after):
+            continue
+        keep = cut.keep(old, dim)
+        amounts[2 * at] = int(keep[:before].sum())
+        amounts[2 * at + 1] = int(keep[keep.size - after :].sum())
+    new.update_arg(1, amounts)

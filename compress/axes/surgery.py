@@ -1,0 +1,81 @@
+"""Surgery: removing atoms slices the tensors they lie in and rewrites the literals that spell sizes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import fx
+
+from compress.axes.analysis import Analysis
+from compress.axes.labels import Array
+from compress.axes.trace import Cut, rewrite_of
+from compress.errors import PlanError
+from compress.program import Program
+from compress.shapes import copy_graph, shapes_of
+
+Mask = NDArray[np.bool_]
+
+
+def kept_atoms(analysis: Analysis, keep: Mapping[str, Array]) -> Mask:
+    """Mask over all atoms. ``keep`` gives, by group name, the positions that stay; groups not named stay whole."""
+    kept = np.ones(analysis.atoms.reason_index.size, bool)
+    for group in analysis.prunable:
+        if group.name in keep:
+            kept[group.atoms] = False
+            kept[group.atoms[keep[group.name]]] = True
+    return kept
+
+
+def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
+    """Return a smaller Program; the one analysed is left as it is.
+
+    Args:
+        analysis: of the Program to be cut.
+        keep: by group name, the sorted positions of the atoms that stay.
+
+    Raises:
+        PlanError: the cut graph no longer runs (an engine rule is wrong: nothing is returned).
+    """
+    program = analysis.program
+    kept = kept_atoms(analysis, keep)
+
+    def mask(labels: Array) -> Mask:
+        found: Mask = kept[analysis.atoms.of(labels)]
+        return found
+
+    tensors = {name: _sliced(tensor, [mask(axis) for axis in analysis.stored[name]]) for name, tensor in program.tensors.items()}
+    graphs = {mode: _rewritten(program.graphs[mode], Cut(trace, mask)) for mode, trace in analysis.traces.items()}
+    smaller = program.rebuilt(tensors, graphs)
+    for mode, graph in smaller.graphs.items():
+        try:
+            shapes_of(graph, smaller.tensors, smaller.input_shapes(batch=2))
+        except (RuntimeError, IndexError, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise PlanError(
+                f"the {'training' if mode else 'evaluation'} graph does not run after the cut ({first})",
+                hint="please report this: run 'compress inspect --verify' on the network",
+            ) from error
+    return smaller
+
+
+def _sliced(tensor: torch.Tensor, masks: list[Mask]) -> torch.Tensor:
+    result = tensor.detach()
+    for dim, mask in enumerate(masks):
+        if not mask.all():
+            result = result.index_select(dim, torch.from_numpy(np.flatnonzero(mask)).to(tensor.device))
+    return result.clone(memory_format=torch.contiguous_format)
+
+
+def _rewritten(graph: fx.Graph, cut: Cut) -> fx.Graph:
+    copied = copy_graph(graph)
+    for old, new in zip(graph.nodes, copied.nodes, strict=True):
+        rewrite = rewrite_of(old)
+        if rewrite is not None:
+            rewrite(cut, old, new)
+    copied.lint()
+    return copied
+
+
