@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -31,6 +31,19 @@ class Console:
         started = time.monotonic()
         with _clock(text) if sys.stderr.isatty() else contextlib.nullcontext():
             yield
+        seconds = time.monotonic() - started
+        if seconds > SLOW_SECONDS:
+            self.say(f"{text}: {seconds:.1f} s")
+
+    @contextlib.contextmanager
+    def bar(self, text: str) -> Iterator[Callable[[float, str], None]]:
+        """Show progress while the context is open; yields ``progress(share done from 0 to 1, what is done)``."""
+        started = time.monotonic()
+        if sys.stderr.isatty():
+            with _bar(text) as progress:
+                yield progress
+        else:
+            yield lambda share, what: None
         seconds = time.monotonic() - started
         if seconds > SLOW_SECONDS:
             self.say(f"{text}: {seconds:.1f} s")
@@ -72,3 +85,14 @@ def _clock(text: str) -> Iterator[None]:
     with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
         progress.add_task(text, total=None)
         yield
+
+
+@contextlib.contextmanager
+def _bar(text: str) -> Iterator[Callable[[float, str], None]]:
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
+        task = progress.add_task(text, total=1.0)
+        yield lambda share, what: progress.update(task, completed=share, description=f"{text}: {what}")

@@ -101,8 +101,8 @@ def _bug(error: Exception) -> int:
     message = " ".join(str(error).split())[:300]
     last = traceback.extract_tb(error.__traceback__)[-1]
     click.echo(
-        f"internal error: {type(error).__name__}: {message} ({os.path.basename(last.filename)}:{last.lineno}); this is a "
-        "bug in the tool, not in your input; COMPRESS_TRACEBACK=1 shows where it happened",
+        f"internal error: {type(error).__name__}: {message} ({os.path.basename(last.filename)}:{last.lineno}); this is "
+        "a bug in the tool, not in your input; COMPRESS_TRACEBACK=1 shows where it happened",
         err=True,
     )
     return EXIT_BUG

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-Decorator = Callable[[Decorated], Decorated]
+Part = TypeVar("Part")
 
-REFERENCE = re.compile(r"^(torchvision|timm|models):.|\.py:.")
+DATA_HELP = "digits, imagefolder:DIR, cifar10:DIR, fashion-mnist:DIR, or FILE.py:FACTORY."
+Decorator = Callable[[Decorated], Decorated]
 
 
 def json_option(function: Decorated) -> Decorated:
     """``--json``: one JSON document on stdout instead of tables."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, for machines.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for machines.")(function)
 
 
 def force_option(function: Decorated) -> Decorated:
@@ -31,7 +32,7 @@ def loading_options(function: Decorated) -> Decorated:
         click.option(
             "--model",
             metavar="REF",
-            help="Architecture of a bare state dict: torchvision:resnet50, timm:NAME?num_classes=10, models:resnet20 or "
+            help="Architecture of a bare state dict: torchvision:resnet50, timm:NAME?num_classes=9, models:resnet20, "
             "path/file.py:factory. Recognised from the weights where not given.",
         ),
         click.option(
@@ -52,22 +53,51 @@ def loading_options(function: Decorated) -> Decorated:
 def training_options(function: Decorated) -> Decorated:
     """The options of finetuning that ``finetune`` and ``prune --epochs`` share."""
     decorators: list[Decorator[Any]] = [
-        click.option("--batch-size", type=click.IntRange(min=1), help="Samples per step (all processes together)."),
-        click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate."),
-        click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), help="Default: sgd."),
-        click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), help="Mixed precision. Default: no."),
+        click.option("--batch-size", type=click.IntRange(min=1), help="Samples per step, over all processes [128]."),
+        click.option("--lr", type=float, help="Learning rate after warm-up [0.01 for sgd, 0.0005 for adamw]."),
+        click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), help="[sgd]"),
+        click.option("--momentum", type=float, help="Of SGD [0.9]."),
+        click.option("--weight-decay", type=float, help="On weights, not on norms and biases [0.0005]."),
+        click.option("--warmup-epochs", type=float, help="Linear warm-up, then cosine [0.5]."),
+        click.option("--label-smoothing", type=float, help="[0]"),
+        click.option("--clip-norm", type=float, help="Bound on the norm of the whole gradient [5]."),
+        click.option("--ema", type=float, help="Decay of a moving average of the weights, such as 0.999 [none]."),
+        click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), help="Mixed precision [no]."),
+        click.option("--distill-alpha", type=float, help="Share of the teacher in the loss [0.5]."),
+        click.option("--distill-temperature", type=float, help="[4]"),
         click.option("--loss", metavar="FILE.py:FUNCTION", help="Loss instead of cross-entropy."),
         click.option("--metric", metavar="FILE.py:FUNCTION", help="Metric instead of top-1 and top-5."),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."),
+        click.option("--metric-mode", type=click.Choice(["max", "min"]), help="Which metric is better [max]."),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For everything random."),
     ]
     for decorator in reversed(decorators):
         function = decorator(function)
     return function
 
 
-def is_reference(text: str) -> bool:
-    """Return whether ``text`` names an architecture (``torchvision:resnet18``) and not a file."""
-    return bool(REFERENCE.search(text)) and not Path(text).exists()
+def measuring_options(function: Decorated) -> Decorated:
+    """``--threads``, ``--batch``, ``--size`` and ``--seed``: under what a deployment file is measured."""
+    decorators: list[Decorator[Any]] = [
+        click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Per operator."),
+        click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples per run."),
+        click.option(
+            "--size",
+            "sizes",
+            multiple=True,
+            metavar="NAME=N",
+            callback=_sizes,
+            help="Size of another dynamic dimension of the input, such as height=224; repeatable.",
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For inputs and order."),
+    ]
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def take(part: type[Part], options: dict[str, Any]) -> Part:
+    """Build the dataclass ``part`` from the options named as its fields, and remove those from ``options``."""
+    return part(**{field.name: options.pop(field.name) for field in dataclasses.fields(part)})  # type: ignore[arg-type]
 
 
 def parse_keep(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
@@ -97,6 +127,16 @@ def parse_share(_context: click.Context, _parameter: click.Parameter, value: str
     if not 0 <= share < 10:
         raise click.BadParameter(f"{value!r}: write a share such as 5% or 0.05")
     return share
+
+
+def _sizes(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for value in values:
+        name, _, number = value.rpartition("=")
+        if not name or not number.isdigit() or int(number) < 1:
+            raise click.BadParameter(f"{value!r}: write NAME=N with a positive whole number, such as height=224")
+        sizes[name] = int(number)
+    return sizes
 
 
 def _input_size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:

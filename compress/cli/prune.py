@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from compress.cli.console import Console
 from compress.cli.interrupt import resumable
-from compress.cli.options import force_option, json_option, loading_options, parse_keep, training_options
+from compress.cli.options import force_option, json_option, loading_options, parse_keep, take, training_options
+from compress.pipeline.tables import amount, metric, percent
+
+if TYPE_CHECKING:
+    from compress.pipeline.prune import PruneOutcome
+
+STAGES = {
+    "dense": "dense network",
+    "pruned": "after cutting",
+    "batch_norm": "after batch-norm re-estimation",
+    "finetuned": "after finetuning",
+}
 
 EXAMPLES = """\b
 Examples:
@@ -41,11 +52,19 @@ Examples:
 )
 @click.option("--scope", type=click.Choice(["global", "local"]), default="global", show_default=True)
 @click.option(
-    "--granularity", type=click.IntRange(min=1), default=8, show_default=True, help="Channel counts are multiples of this."
+    "--granularity",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Channel counts are multiples of this.",
 )
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Layers left as they are; may be repeated.")
 @click.option(
-    "--keep", multiple=True, metavar="PATTERN=RATIO", callback=parse_keep, help="Share kept in these layers; repeatable."
+    "--keep",
+    multiple=True,
+    metavar="PATTERN=RATIO",
+    callback=parse_keep,
+    help="Share kept in these layers; repeatable.",
 )
 @click.option("--submodule", metavar="NAME", help="Prune only this part, such as a detector's backbone.")
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Replay a saved plan instead of choosing.")
@@ -58,23 +77,69 @@ Examples:
 @json_option
 def command(checkpoint: Path, as_json: bool, **options: Any) -> None:
     """Remove channels from CHECKPOINT until the target is met; with --data, measure and finetune."""
-    console = Console(as_json=as_json)
-    from compress.pipeline.prune import PruneRequest, run
+    from compress.pipeline.finetuning import TrainingOptions
+    from compress.pipeline.loading import Loading
+    from compress.pipeline.prune import Choice, PruneRequest, run
 
-    request = PruneRequest.of(checkpoint, **options)
+    console = Console(as_json=as_json)
+    parts = take(Choice, options), take(Loading, options), take(TrainingOptions, options)
+    request = PruneRequest(checkpoint, *parts, **options)
     with resumable(request.how_to_resume()):
         outcome = run(request, console)
-    console.result(outcome.as_json())
+    console.result(as_data(outcome))
     show(outcome, console)
 
 
-def show(outcome: Any, console: Console) -> None:
-    """Print the outcome of pruning as tables."""
-    console.table(("", "before", "after", "left"), outcome.figures(), title="Network")
-    console.table(
-        ("layer", "kind", "width", "MACs", "status"),
-        outcome.layer_rows(),
-        title="Layers",
+def as_data(outcome: PruneOutcome) -> dict[str, Any]:
+    """Return the outcome as JSON types."""
+    from compress.pipeline.prune import NO_DATA, summary
+
+    return summary(outcome.result) | {
+        "output": str(outcome.output) if outcome.output else None,
+        "plan_sha256": outcome.result.program.info.plan_sha256,
+        "accuracy": outcome.accuracy or NO_DATA,
+    }
+
+
+def show(outcome: PruneOutcome, console: Console) -> None:
+    """Print the outcome as tables for people."""
+    from compress.pipeline.prune import NO_DATA
+
+    report = outcome.result.report
+    layers = [
+        (
+            layer.name,
+            layer.kind,
+            _change(layer.width_before, layer.width_after),
+            _left(layer),
+            layer.status,
+            layer.reason or "",
+        )
+        for layer in report.layers
+    ]
+    console.table(("layer", "kind", "width", "MACs left", "status", "reason"), layers)
+    figures = [
+        (name, amount(before), amount(after), percent(after / before if before else None))
+        for name, before, after in (
+            ("MACs", report.before.macs, report.after.macs),
+            ("parameters", report.before.params, report.after.params),
+            ("bytes", report.before.bytes, report.after.bytes),
+        )
+    ]
+    console.table(("", "before", "after", "left"), figures)
+    console.line(
+        f"asked for {report.requested}, reached {report.achieved}" + (f": {report.note}" if report.note else "")
     )
-    for sentence in outcome.sentences():
-        console.line(sentence)
+    for stage, metrics in (outcome.accuracy or {}).items():
+        console.line(f"accuracy, {STAGES[stage]}: {metric(metrics)}")
+    if outcome.accuracy is None:
+        console.line(NO_DATA)
+    console.line(f"wrote {outcome.output}" if outcome.output else "dry run: no network was written")
+
+
+def _change(before: int, after: int) -> str:
+    return str(before) if before == after else f"{before} -> {after}"
+
+
+def _left(layer: Any) -> str:
+    return percent(layer.macs_after / layer.macs_before if layer.macs_before else None)

@@ -22,9 +22,18 @@ class TrainingOptions:
     batch_size: int | None = None
     lr: float | None = None
     optimizer: str | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    warmup_epochs: float | None = None
+    label_smoothing: float | None = None
+    clip_norm: float | None = None
+    ema: float | None = None
     precision: str | None = None
+    distill_alpha: float | None = None
+    distill_temperature: float | None = None
     loss: str | None = None
     metric: str | None = None
+    metric_mode: str | None = None
     seed: int = 0
 
     def given(self) -> dict[str, Any]:
@@ -33,18 +42,26 @@ class TrainingOptions:
 
 
 def load_data(reference: str, program: Program, options: TrainingOptions, reporter: Reporter) -> DataSource:
-    """Load the data set with the preprocessing that the checkpoint recorded, and record what was used."""
+    """Load the data set with the preprocessing that the checkpoint recorded, and record in it what was used."""
     from compress import data
+    from compress.data.preprocessing import preprocessing_of
 
+    asked = preprocessing_of(program)
+    shape = program.inputs[0].shape
+    if len(shape) == 4:
+        asked = asked.model_copy(update={"size": [int(shape[2]), int(shape[3])]})
     with reporter.step(f"loading data {reference}"):
-        source = data.load(reference, preprocessing=program.info.preprocessing, seed=options.seed)
-    if source.preprocessing is not None:
-        program.info.preprocessing = source.preprocessing
-    program.info.classes = list(source.classes) or program.info.classes
+        source = data.load(reference, preprocessing=asked, seed=options.seed)
+    for note in source.notes:
+        reporter.say(note)
+    program.info.preprocessing = source.preprocessing or program.info.preprocessing
+    program.info.classes = source.classes or program.info.classes
     return source
 
 
-def measure(program: Program | Path, source: DataSource, options: TrainingOptions, what: str, reporter: Reporter) -> Metrics:
+def measure(
+    program: Program | Path, source: DataSource, options: TrainingOptions, what: str, reporter: Reporter
+) -> Metrics:
     """Return the metrics of ``program`` on the validation part of ``source``."""
     from compress.training import evaluate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 PROGRAM_SUFFIXES = (".pt2", ".safetensors")
 INFO_NAME = "compress.json"
+_REFERENCE = re.compile(r"^(torchvision|timm|models):.|\.py:.")
 
 
 @dataclass(frozen=True)
@@ -43,35 +45,18 @@ def open_program(checkpoint: Path, loading: Loading, reporter: Reporter) -> Prog
 
 def create_program(reference: str, loading: Loading, seed: int, reporter: Reporter) -> Program:
     """Capture the architecture that ``reference`` names, with weights drawn from ``seed``."""
-    import torch
-
-    import compress
-    import models
-
     with reporter.step(f"creating {reference} with random weights (seed {seed})"):
+        import torch
+
+        from compress.loading import create
+
         torch.manual_seed(seed)
-        found = models.load_reference(reference)
-        example = found.example_inputs or (torch.zeros(1, *input_size(reference, found.default_input, loading)),)
-        program = compress.capture(found.module, tuple(example))
-    program.info.model_ref = found.ref
-    if found.preprocessing is not None:
-        from compress.info import Preprocessing
-
-        channels = len(found.preprocessing["mean"])
-        program.info.preprocessing = Preprocessing(channels=channels, **found.preprocessing)
-    return program
+        return create(reference, input_size=loading.input_size)
 
 
-def input_size(reference: str, default: tuple[int, ...] | None, loading: Loading) -> tuple[int, ...]:
-    """Return the input size without the batch that was asked for, else the recorded one."""
-    size = loading.input_size or default
-    if size is None:
-        raise InputError(
-            "no input size is recorded for this model",
-            where=reference,
-            hint="give --input-size 3,224,224, or let the factory return (module, example_inputs)",
-        )
-    return size
+def is_reference(text: str) -> bool:
+    """Return whether ``text`` names an architecture (``torchvision:resnet18``, ``file.py:factory``) and not a file."""
+    return bool(_REFERENCE.search(text)) and not Path(text).exists()
 
 
 def require_file(path: Path) -> None:

@@ -1,0 +1,80 @@
+"""``compress export``: a network becomes verified deployment files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from compress.cli.console import Console
+from compress.cli.options import force_option, json_option, loading_options, take
+from compress.pipeline.tables import size
+
+if TYPE_CHECKING:
+    from compress.pipeline.export import ExportOutcome
+
+EXAMPLES = """\b
+Examples:
+  compress export small.pt2                        ONNX beside it
+  compress export small.pt2 --onnx --trt -o out    ONNX and TensorRT engines
+  compress export --trt                            the newest network this tool wrote in this folder
+  compress export small.pt2 --trt --precision fp16 --compute-capability 8.7
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
+@click.option("--onnx", is_flag=True, help="Write ONNX (the default where nothing is asked for).")
+@click.option("--trt", is_flag=True, help="Compile TensorRT engines, one per compute capability and precision.")
+@click.option(
+    "--compute-capability",
+    "capabilities",
+    multiple=True,
+    metavar="X.Y",
+    default=("8.6", "8.9"),
+    show_default=True,
+    help="GPU generation to compile for; repeatable.",
+)
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=click.Choice(["fp32", "fp16"]),
+    default=("fp32",),
+    show_default=True,
+    help="Precision of the engines; repeatable.",
+)
+@click.option("--data", metavar="REF", help="Verify on real inputs from this data set as well as random ones.")
+@loading_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="[the checkpoint's folder]")
+@force_option
+@json_option
+def command(checkpoint: Path | None, as_json: bool, **options: Any) -> None:
+    """Write CHECKPOINT as ONNX and TensorRT engines, verified against the network as far as they can run here."""
+    from compress.pipeline.export import ExportRequest, run
+    from compress.pipeline.loading import Loading
+
+    console = Console(as_json=as_json)
+    loading = take(Loading, options)
+    outcome = run(ExportRequest(checkpoint=checkpoint, loading=loading, **options), console)
+    console.result(outcome.record)
+    show(outcome, console)
+
+
+def show(outcome: ExportOutcome, console: Console) -> None:
+    """Print what was written as a table for people."""
+    rows = [(item.path.name, item.kind, size(item.path.stat().st_size), item.status) for item in outcome.artifacts]
+    console.table(("file", "kind", "size", "status"), rows)
+    for item in outcome.artifacts:
+        figures = item.verification
+        if "max_error" in figures:
+            console.line(
+                f"{item.path.name}: largest error {figures['max_error']:.2g} of the output's scale on "
+                f"{figures['samples']} samples ({figures['allowed']:.2g} allowed)"
+            )
+    for failure in outcome.failures:
+        console.line(
+            f"no engine for compute capability {failure.compute_capability}, {failure.precision}: {failure.reason}"
+        )
+    console.line(f"wrote {len(outcome.artifacts)} files and {outcome.record_path}")

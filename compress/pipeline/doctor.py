@@ -1,0 +1,88 @@
+"""What works on this machine."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from compress.errors import UnavailableError
+
+REQUIRED = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "accelerate", "safetensors", "plotly")
+STORED_BYTES = 2 * 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part of the machine or installation; ``remedy`` says what to do where something is missing."""
+
+    part: str
+    state: Literal["ok", "missing", "note"]
+    detail: str
+    remedy: str | None = None
+
+
+def examine() -> list[Finding]:
+    """Look at interpreter, packages, runtimes, TensorRT, GPU and disk."""
+    return [_python(), *map(_package, REQUIRED), *_runtimes(), _tensorrt(), _gpu(), _disk()]
+
+
+def _python() -> Finding:
+    import deploy
+
+    machine = deploy.Environment.model_validate(deploy.environment.capture())
+    return Finding(
+        "machine",
+        "ok",
+        f"Python {platform.python_version()}, {machine.system}, {machine.processor}, {machine.usable_cores} cores",
+    )
+
+
+def _package(name: str) -> Finding:
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - a broken installation raises anything, and that is the finding
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        return Finding(name, "missing", reason, f"pip install --force-reinstall {name}")
+    return Finding(name, "ok", metadata.version(name))
+
+
+def _runtimes() -> list[Finding]:
+    import deploy
+
+    return [
+        Finding(f"runtime {name}", "ok" if reason is None else "note", reason or "can be measured")
+        for name, reason in deploy.runtimes.names().items()
+    ]
+
+
+def _tensorrt() -> Finding:
+    from exporters import _tensorrt
+
+    try:
+        found = _tensorrt.find()
+    except UnavailableError as error:
+        return Finding("TensorRT", "missing", error.what, error.hint)
+    how = "compiles without a GPU" if found.ahead else "compiles for the GPU of this machine"
+    return Finding("TensorRT", "ok", f"{found.name} {found.version}: {how}")
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("GPU", "ok", torch.cuda.get_device_name(0))
+    return Finding("GPU", "note", "none: training runs on the CPU, engines are compiled but not executed")
+
+
+def _disk() -> Finding:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if not os.access(folder, os.W_OK) or free < STORED_BYTES:
+        return Finding("temporary folder", "missing", f"{free / 1e9:.1f} GB free", "free some space, or set TMPDIR")
+    return Finding("temporary folder", "ok", f"{free / 1e9:.1f} GB free")

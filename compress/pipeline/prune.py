@@ -1,0 +1,188 @@
+"""The prune job: load, measure, prune, re-estimate batch norm, finetune from the dense network, save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compress.errors import InputError
+from compress.files import check_writable, sha256_file
+from compress.pipeline.finetuning import Metrics, TrainingOptions, finetune, how_to_resume, load_data, measure
+from compress.pipeline.loading import PROGRAM_SUFFIXES, Loading, open_program, require_file
+from compress.pipeline.reporter import Reporter
+
+if TYPE_CHECKING:
+    from compress import Program, PruneResult
+    from compress.data import DataSource
+
+NO_DATA = "accuracy unknown: no data given"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to cut: the arguments of :func:`compress.prune`."""
+
+    target: str = "macs=0.5"
+    criterion: str = "l2"
+    scope: str = "global"
+    granularity: int = 8
+    ignore: tuple[str, ...] = ()
+    keep: Mapping[str, float] = field(default_factory=dict)
+    submodule: str | None = None
+
+
+@dataclass(frozen=True)
+class PruneRequest:
+    """Everything that the prune job needs to know. ``output`` None means ``CHECKPOINT.pruned.pt2`` beside it."""
+
+    checkpoint: Path
+    choice: Choice = field(default_factory=Choice)
+    loading: Loading = field(default_factory=Loading)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    data: str | None = None
+    epochs: int = 0
+    plan_file: Path | None = None
+    save_plan: Path | None = None
+    dry_run: bool = False
+    output: Path | None = None
+    force: bool = False
+
+    @property
+    def destination(self) -> Path:
+        """The file to write."""
+        return self.output or self.checkpoint.with_name(f"{self.checkpoint.stem}.pruned.pt2")
+
+    def check(self) -> None:
+        """Fail before any work starts where the request cannot succeed.
+
+        Raises:
+            InputError: the message names the option or the file.
+        """
+        require_file(self.checkpoint)
+        if self.epochs and not self.data:
+            raise InputError("--epochs needs --data to finetune on", hint="give --data, or leave --epochs out")
+        if self.choice.criterion == "taylor" and not self.data and self.plan_file is None:
+            raise InputError("--criterion taylor needs --data", hint="give --data, or use --criterion l2")
+        if self.destination.suffix not in PROGRAM_SUFFIXES:
+            raise InputError(
+                f"a network is written as {' or '.join(PROGRAM_SUFFIXES)}",
+                where=str(self.destination),
+                hint="change -o",
+            )
+        if self.plan_file is not None:
+            require_file(self.plan_file)
+        if self.save_plan is not None:
+            check_writable(self.save_plan, overwrite=self.force)
+        if not self.dry_run:
+            check_writable(self.destination, overwrite=self.force)
+
+    def how_to_resume(self) -> str:
+        """Return what Ctrl-C should say."""
+        return how_to_resume(self.destination, self.epochs)
+
+
+@dataclass(frozen=True)
+class PruneOutcome:
+    """What the prune job did. ``accuracy`` maps dense, pruned, batch_norm and finetuned to metrics where measured."""
+
+    result: PruneResult
+    output: Path | None
+    accuracy: Mapping[str, Metrics] | None
+
+
+def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
+    """Do the whole job and return what happened.
+
+    Raises:
+        compress.errors.CompressError: the user can put it right; nothing was written.
+    """
+    request.check()
+    dense = open_program(request.checkpoint, request.loading, reporter)
+    source = load_data(request.data, dense, request.training, reporter) if request.data else None
+    accuracy: dict[str, Metrics] = {}
+    if source is not None and not request.dry_run:
+        accuracy["dense"] = measure(dense, source, request.training, "dense network", reporter)
+    result = _prune(request, dense, source, reporter)
+    program = result.program
+    if request.dry_run:
+        _save_plan(request, result)
+        return PruneOutcome(result, None, None)
+    if source is not None:
+        program = _recover(request, dense, program, source, accuracy, reporter)
+    _remember(program, request, result, accuracy)
+    program.save(request.destination, overwrite=request.force)
+    _save_plan(request, result)
+    return PruneOutcome(result, request.destination, accuracy or None)
+
+
+def _prune(request: PruneRequest, dense: Program, source: DataSource | None, reporter: Reporter) -> PruneResult:
+    import compress
+
+    plan = compress.Plan.load(request.plan_file) if request.plan_file else None
+    with reporter.step("choosing channels" if request.dry_run else "choosing and removing channels"):
+        return compress.prune(
+            dense,
+            **vars(request.choice),
+            plan=plan,
+            data=source,
+            seed=request.training.seed,
+            dry_run=request.dry_run,
+        )
+
+
+def _recover(
+    request: PruneRequest,
+    dense: Program,
+    program: Program,
+    source: DataSource,
+    accuracy: dict[str, Metrics],
+    reporter: Reporter,
+) -> Program:
+    """Bring accuracy back: batch-norm statistics first, then finetuning with the dense network as teacher."""
+    from compress.training import reestimate_batch_norm
+
+    accuracy["pruned"] = measure(program, source, request.training, "after cutting", reporter)
+    with reporter.step("re-estimating batch-norm statistics"):
+        reestimate_batch_norm(program, source, seed=request.training.seed)
+    accuracy["batch_norm"] = measure(program, source, request.training, "after batch-norm re-estimation", reporter)
+    if request.epochs:
+        program, accuracy["finetuned"] = finetune(
+            program,
+            source,
+            request.training,
+            epochs=request.epochs,
+            teacher=dense,
+            output=request.destination,
+            force=request.force,
+            reporter=reporter,
+        )
+    return program
+
+
+def _save_plan(request: PruneRequest, result: PruneResult) -> None:
+    if request.save_plan is not None:
+        result.plan.save(request.save_plan, overwrite=request.force)
+
+
+def _remember(program: Program, request: PruneRequest, result: PruneResult, accuracy: Mapping[str, Metrics]) -> None:
+    """Keep in the file what a report needs later: the figures and the layers as they were cut."""
+    program.info.metrics["pruning"] = summary(result) | {
+        "source": {"file": request.checkpoint.name, "sha256": sha256_file(request.checkpoint)},
+    }
+    if accuracy:
+        program.info.metrics["accuracy"] = {"data": request.data, **accuracy}
+
+
+def summary(result: PruneResult) -> dict[str, Any]:
+    """Return the report of pruning as JSON types."""
+    report = result.report
+    return {
+        "requested": report.requested,
+        "achieved": report.achieved,
+        "note": report.note,
+        "before": report.before.summary(),
+        "after": report.after.summary(),
+        "layers": [asdict(layer) for layer in report.layers],
+    }
