@@ -3,7 +3,8 @@
 The names that belong to the file are those that Python would resolve beside it: in its own folder, or, where that
 folder is a package, in the folder that holds the outermost package (so that relative imports work). Further folders,
 the file's own when it lies in a package and the working directory when it holds the file, are asked only for names
-that nothing else offers. Our own four packages never win over a user's; the standard library always wins.
+that nothing else offers. Our own four packages never win over a user's, also where the user's lie in a folder that his
+code adds to ``sys.path``; the standard library always wins.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import builtins
 import contextlib
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -37,6 +39,9 @@ class UserFolder:
         self.main_name = _module_name(file, root)
         self._names = _owned_names(self._roots) | {self.main_name.partition(".")[0]}
         self._modules: dict[str, ModuleType] = {}
+        self._outside: dict[str, ModuleType] = {}
+        self._outer_path: list[str] = []
+        self._added_path: list[str] = []
         self._stamps: dict[Path, tuple[int, int]] = {}
         self._depth = 0
         self.builtins = {**vars(builtins), "__import__": self._import}
@@ -59,23 +64,17 @@ class UserFolder:
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """While entered, imports of the project's names find the project; on leaving, ``sys.modules`` is restored."""
+        """While entered, the project's names resolve in it; ``sys.modules`` and ``sys.path`` are restored after."""
         with _lock:
+            if self._depth == 0:
+                self._enter()
             self._depth += 1
-            if self._depth > 1:
-                others: dict[str, ModuleType] | None = None
-            else:
-                others = self._take_out()
-                sys.modules.update(self._modules)
-                sys.meta_path.insert(0, self)
             try:
                 yield
             finally:
                 self._depth -= 1
-                if others is not None:
-                    sys.meta_path.remove(self)
-                    self._modules = self._take_out()
-                    sys.modules.update(others)
+                if self._depth == 0:
+                    self._leave()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -110,14 +109,38 @@ class UserFolder:
 
     def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         """``__import__`` for the project's modules: their names resolve in the project, whenever they are imported."""
-        if level == 0 and name.partition(".")[0] not in self._names:
+        top = name.partition(".")[0]
+        foreign = level == 0 and top not in self._names
+        if foreign and top not in _OURS and name in sys.modules:
             return builtins.__import__(name, globals, locals, fromlist, level)
         with self.active():
+            if foreign and top in _OURS:
+                self._claim(top)
             return builtins.__import__(name, globals, locals, fromlist, level)
 
-    def _take_out(self) -> dict[str, ModuleType]:
-        names = [name for name in list(sys.modules) if name.partition(".")[0] in self._names]
-        return {name: sys.modules.pop(name) for name in names}
+    def _enter(self) -> None:
+        self._outside = _take_out(self._names)
+        sys.modules.update(self._modules)
+        sys.meta_path.insert(0, self)
+        self._outer_path = list(sys.path)
+        sys.path[:0] = self._added_path
+
+    def _leave(self) -> None:
+        self._added_path = [entry for entry in sys.path if entry not in self._outer_path]
+        sys.path[:] = self._outer_path
+        sys.meta_path.remove(self)
+        self._modules = _take_out(self._names)
+        sys.modules.update(self._outside)
+
+    def _claim(self, name: str) -> None:
+        """Make one of our names the project's, if a folder that its code added to ``sys.path`` holds it."""
+        added = [Path(entry).resolve() for entry in sys.path if entry not in self._outer_path]
+        for root in added:
+            if root != _OUR_ROOT and name in _importable_names(root):
+                self._roots.append(root)
+                self._names.add(name)
+                self._outside |= _take_out({name})
+                return
 
 
 class _Loader(SourceFileLoader):
@@ -171,6 +194,8 @@ def _owned_names(roots: Sequence[Path]) -> set[str]:
 def _importable_names(folder: Path) -> dict[str, bool]:
     """Top-level names that ``folder`` offers, and whether each is a module or regular package (not a bare folder)."""
     names: dict[str, bool] = {}
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return names
     for entry in folder.iterdir():
         if entry.suffix == ".py" and entry.stem.isidentifier():
             names[entry.stem] = True
@@ -179,6 +204,11 @@ def _importable_names(folder: Path) -> dict[str, bool]:
             if regular or any(entry.glob("*.py")):
                 names[entry.name] = regular or names.get(entry.name, False)
     return names
+
+
+def _take_out(names: set[str]) -> dict[str, ModuleType]:
+    found = [name for name in list(sys.modules) if name.partition(".")[0] in names]
+    return {name: sys.modules.pop(name) for name in found}
 
 
 def _is_ours(root: Path, name: str) -> bool:

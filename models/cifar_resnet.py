@@ -88,17 +88,24 @@ def resnet(
     """
     if depth not in DEPTHS:
         raise ValueError(f"depth {depth} is not 6n+2 from {DEPTHS[0]} to {DEPTHS[-1]}")
-    for name, size in (("num_classes", num_classes), ("in_channels", in_channels), ("width", width)):
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, not {size}")
+    check_sizes(num_classes=num_classes, in_channels=in_channels, width=width)
     return CifarResNet((depth - 2) // 6, num_classes, in_channels, width, _option(shortcut))
 
 
 DEPTHS = tuple(6 * n + 2 for n in range(1, MAX_BLOCKS + 1))
 
 
+def check_sizes(**sizes: int) -> None:
+    """Raise :class:`ValueError` for the first size that is not a whole number of at least 1."""
+    for name, size in sizes.items():
+        if type(size) is not int:
+            raise ValueError(f"{name} must be a whole number, not {size!r}")
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, not {size}")
+
+
 def _option(shortcut: str) -> Shortcut:
-    match shortcut.lower():
+    match str(shortcut).lower():
         case "a":
             return "a"
         case "b":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cifar_resnet import BasicBlock
+from models.cifar_resnet import BasicBlock, check_sizes
 
 WIDTHS = (24, 32, 40)
 
@@ -39,7 +39,5 @@ def digitsnet(num_classes: int = 10, in_channels: int = 1) -> DigitsNet:
     Raises:
         ValueError: a size below 1.
     """
-    for name, size in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, not {size}")
+    check_sizes(num_classes=num_classes, in_channels=in_channels)
     return DigitsNet(num_classes, in_channels)

@@ -63,6 +63,8 @@ def parse(ref: str) -> ModelReference:
     Raises:
         ModelError: an unknown provider, a missing name or factory, or a malformed argument.
     """
+    if not ref.isprintable():
+        raise ModelError("is not a model reference", where=repr(ref), hint=_FORMS)
     head, _, query = ref.partition("?")
     provider, separator, name = head.rpartition(":") if ".py" in head else head.partition(":")
     arguments = _parse_query(query, ref) if "?" in ref else {}
@@ -175,14 +177,14 @@ def _catalogue(name: str) -> Catalogue:
     return OwnModels()
 
 
-def _parse_query(query: str, ref: str) -> dict[str, Argument]:
+def _parse_query(query: str, where: str) -> dict[str, Argument]:
     arguments: dict[str, Argument] = {}
     for part in query.split("&"):
         key, separator, value = part.partition("=")
         if not separator or not key.isidentifier():
-            raise ModelError(f"argument '{part}' is not key=value", where=ref, hint="e.g. ?num_classes=10&in_chans=1")
+            raise ModelError(f"argument '{part}' is not key=value", where=where, hint="e.g. ?num_classes=10&in_chans=1")
         if key in arguments:
-            raise ModelError(f"argument '{key}' is given twice", where=ref)
+            raise ModelError(f"argument '{key}' is given twice", where=where)
         arguments[key] = _typed(unquote(value))
     return arguments
 

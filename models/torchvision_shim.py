@@ -27,7 +27,8 @@ _library: torch.library.Library | None = None
 def ensure() -> bool:
     """Declare the schemas of ``torchvision::nms`` and ``::qnms`` where the extension cannot.
 
-    Call it before importing torchvision or timm; cheap to call again. Does nothing where torchvision is absent, already imported, or has a working extension.
+    Call it before importing torchvision or timm; it is cheap to call again. Does nothing where torchvision is absent,
+    already imported, or has a working extension.
 
     Returns:
         Whether the schemas in use were declared here.

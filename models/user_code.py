@@ -74,6 +74,8 @@ def _existing_file(text: str, ref: str) -> Path:
         raise ModelError("is a folder, a Python file was expected", where=ref)
     if not path.is_file():
         raise ModelError("no such file", where=ref, hint=f"paths are relative to {os.path.basename(Path.cwd())}/")
+    if not os.access(path, os.R_OK):
+        raise ModelError("cannot be read", where=ref, hint="check the file's permissions")
     return path.resolve()
 
 
@@ -113,7 +115,7 @@ def _find(module: ModuleType, name: str, file: Path, ref: str) -> Callable[..., 
         value = getattr(value, part)
     if not callable(value):
         raise ModelError(f"'{name}' is not a function or class but {type(value).__name__}", where=ref)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _public_names(file: Path) -> list[str]:

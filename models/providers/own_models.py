@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from models.providers.base import (
@@ -57,18 +57,18 @@ class OwnModels(Catalogue):
         return entries[name]
 
 
+# Mean and standard deviation of ImageNet, with which the CIFAR checkpoints in circulation were trained.
+_CIFAR_MEAN, _CIFAR_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Of scikit-learn's digits, pixels divided by 16.
+_DIGITS_MEAN, _DIGITS_STD = (0.3053,), (0.3760,)
+
+
+@cache
 def _entries() -> dict[str, _Entry]:
     from models import cifar_resnet, digitsnet
 
-    # Mean and standard deviation of ImageNet, with which the CIFAR checkpoints in circulation were trained.
-    cifar = {"shape": (3, 32, 32), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-    entries = {f"resnet{depth}": _Entry(_resnet(depth), **cifar) for depth in cifar_resnet.DEPTHS}
-    # Of scikit-learn's digits, pixels divided by 16.
-    entries["digitsnet"] = _Entry(digitsnet.digitsnet, (1, 8, 8), (0.3053,), (0.3760,))
-    return entries
-
-
-def _resnet(depth: int) -> Callable[..., nn.Module]:
-    from models import cifar_resnet
-
-    return partial(cifar_resnet.resnet, depth)
+    entries = {
+        f"resnet{depth}": _Entry(partial(cifar_resnet.resnet, depth), (3, 32, 32), _CIFAR_MEAN, _CIFAR_STD)
+        for depth in cifar_resnet.DEPTHS
+    }
+    return entries | {"digitsnet": _Entry(digitsnet.digitsnet, (1, 8, 8), _DIGITS_MEAN, _DIGITS_STD)}
