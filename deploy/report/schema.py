@@ -29,7 +29,7 @@ Section = Literal[
 
 
 class Source(Record):
-    """A file that went in or came out. ``size`` in bytes; ``model`` is the model reference, e.g. ``models:resnet20``."""
+    """A file that went in or came out. ``size`` in bytes; ``model`` is a reference such as ``models:resnet20``."""
 
     file: str
     sha256: str | None = None
@@ -91,7 +91,7 @@ class Verification(Record):
 
 
 class Engine(Record):
-    """A TensorRT engine. ``status`` is written out, e.g. ``compiled ahead of time, not executed``; ``size`` in bytes."""
+    """A TensorRT engine. ``status`` is written out: ``compiled ahead of time, not executed``. ``size`` in bytes."""
 
     capability: str
     precision: str

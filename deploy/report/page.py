@@ -1,0 +1,62 @@
+"""Put the page together: sections, styles, Plotly's script and the charts, all in one file."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+from compress.errors import UnavailableError
+from deploy.report import sections, summary
+from deploy.report.charts import Figure
+from deploy.report.schema import VERSION, Report
+from deploy.report.text import escape
+
+# The page may run what is inside it and fetch nothing at all, whatever a hostile name tries.
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+def render(report: Report) -> str:
+    """Return ``report`` as one HTML page.
+
+    Raises:
+        UnavailableError: plotly is not installed.
+    """
+    charts: dict[str, Figure] = {}
+    body = sections.render_all(report, charts)
+    created = f" · {escape(report.created)}" if report.created else ""
+    scripts = ""
+    if charts:
+        scripts = (
+            f'<script type="application/json" id="charts">{_embed(charts)}</script>\n'
+            f"<script>{_plotly()}</script>\n<script>{_asset('page.js')}</script>\n"
+        )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        f'<title>{escape(report.title)}</title>\n<link rel="icon" href="data:,">\n<style>{_asset("page.css")}</style>\n'
+        f'</head>\n<body>\n<main>\n<header>\n<p class="eyebrow">{escape(report.title)}{created}</p>\n'
+        f"<h1>{summary.headline(report)}</h1>\n{summary.banner(report)}\n{summary.tiles(report)}\n</header>\n"
+        f"{body}\n<footer>Report version {VERSION}. This page is complete in itself and fetches nothing.</footer>\n"
+        f"</main>\n{scripts}</body>\n</html>\n"
+    )
+
+
+def _embed(charts: dict[str, Figure]) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    text = json.dumps(charts, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _asset(name: str) -> str:
+    return resources.files("deploy.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise UnavailableError("the HTML report needs the plotly package", hint="pip install plotly") from error
+    source: str = get_plotlyjs()
+    return source.replace("</script", "<\\/script")

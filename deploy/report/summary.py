@@ -1,0 +1,109 @@
+"""The top of the page: one sentence, one verdict, the figures that matter."""
+
+from __future__ import annotations
+
+import math
+
+from deploy.report.schema import FigureRow, Report
+from deploy.report.text import change, escape, number
+
+_TILES = ("macs", "param", "size", "accuracy", "latency p50", "memory")
+_VERDICTS = {
+    "pass": ("good", "Gate passed"),
+    "fail": ("bad", "Gate failed"),
+    "inconclusive": ("unsure", "Gate inconclusive"),
+    "unresolvable": ("unsure", "Gate could not decide"),
+}
+
+
+def find(report: Report, word: str) -> FigureRow | None:
+    """Return the first figure whose name contains ``word``, whatever the case; top-1 counts as accuracy."""
+    words = ("accuracy", "top1", "top-1", "top 1") if word == "accuracy" else (word,)
+    rows = (row for row in report.figures if any(each in row.name.lower() for each in words))
+    return next(rows, None)
+
+
+def headline(report: Report) -> str:
+    """Return the one sentence that says what came of it, as HTML."""
+    parts = [part for part in (_less(report), _speed(report), _accuracy(report)) if part]
+    if not parts:
+        return "No figures before and after were given."
+    sentence = ", ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def banner(report: Report) -> str:
+    """Return the gate's verdict as a coloured line, or why there is none."""
+    if report.gate is None:
+        reason = report.missing.get("gate", "the gate was not run")
+        return f'<p class="banner none"><strong>No gate verdict</strong> <span>{escape(reason)}</span></p>'
+    tone, title = _VERDICTS[report.gate.status]
+    return f'<p class="banner {tone}"><strong>{title}</strong> <span>{escape(report.gate.text)}</span></p>'
+
+
+def tiles(report: Report) -> str:
+    """Return the main figures as tiles; a figure that is not there says so."""
+    return f'<div class="tiles">{"".join(_tile(report, word) for word in _TILES)}</div>'
+
+
+def _tile(report: Report, word: str) -> str:
+    row = find(report, word)
+    if row is None:
+        if word not in ("accuracy", "latency p50"):
+            return ""
+        section = "accuracy" if word == "accuracy" else "latency"
+        reason = report.missing.get(section, "not measured")  # type: ignore[call-overload]
+        return f'<div class="tile"><h3>{section}</h3><p class="absent">no {section}: {escape(reason)}</p></div>'
+    if row.before is None and row.after is None:
+        reason = escape(row.missing or "not given")
+        return f'<div class="tile"><h3>{escape(row.name)}</h3><p class="absent">{reason}</p></div>'
+    tone = _tone(row)
+    return (
+        f'<div class="tile"><h3>{escape(row.name)}</h3><p class="now">{escape(number(row.after, row.unit))}</p>'
+        f'<p class="was">from {escape(number(row.before, row.unit))}'
+        f' <span class="{tone}">{escape(change(row.before, row.after, row.unit))}</span></p></div>'
+    )
+
+
+def _tone(row: FigureRow) -> str:
+    if row.before is None or row.after is None or row.before == row.after:
+        return "same"
+    return "better" if (row.after < row.before) == (row.better == "lower") else "worse"
+
+
+def _both(row: FigureRow | None) -> tuple[float, float] | None:
+    if row is None or row.before is None or row.after is None:
+        return None
+    usable = math.isfinite(row.before) and math.isfinite(row.after) and row.before > 0
+    return (row.before, row.after) if usable else None
+
+
+def _less(report: Report) -> str | None:
+    values = _both(find(report, "macs"))
+    if values is None:
+        return None
+    share = 1 - values[1] / values[0]
+    if abs(share) < 0.005:
+        return "the same number of MACs"
+    return f"{abs(share):.0%} {'fewer' if share > 0 else 'more'} MACs".replace("%", " %")
+
+
+def _speed(report: Report) -> str | None:
+    if report.comparison is not None:
+        ratio = report.comparison.ratio
+    else:
+        values = _both(find(report, "latency p50"))
+        if values is None or values[1] <= 0:
+            return None
+        ratio = values[1] / values[0]
+    if 0.98 <= ratio <= 1.02:
+        return "as fast as before"
+    return f"{1 / ratio:.2f} times as fast" if ratio < 1 else f"{ratio:.2f} times as slow"
+
+
+def _accuracy(report: Report) -> str | None:
+    row = find(report, "accuracy")
+    values = _both(row)
+    if values is None or row is None:
+        return f"accuracy unknown ({escape(report.missing.get('accuracy', 'not measured'))})"
+    return f"{escape(row.name)} {escape(number(values[0], row.unit))} → {escape(number(values[1], row.unit))}"
