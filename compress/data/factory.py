@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import models
 from compress.data.source import DataSource
 from compress.errors import DataError
 from compress.files import sha256_file
+from models.user_code import UserFunction
 
 
 def is_factory(ref: str) -> bool:
@@ -26,9 +26,10 @@ def load(ref: str) -> DataSource:
     batch, so resuming works, but batches before the point of resumption are loaded again.
 
     Raises:
-        DataError: the file or function is missing, fails, or returns something else.
+        ModelError: the file or function is missing or fails.
+        DataError: it returns something else.
     """
-    made = models.load_function(ref)()
+    made = UserFunction.load(ref)()
     if not isinstance(made, (tuple, list)) or len(made) != 2:
         raise DataError(f"returned {_described(made)}, expected (train_loader, val_loader)", where=ref)
     for name, part in zip(("training", "validation"), made, strict=True):
@@ -46,7 +47,7 @@ def _classes(loader: Any) -> list[str] | None:
 
 
 def _fingerprint(ref: str, made: Any) -> str:
-    path = Path(ref[: ref.index(".py") + 3])
+    path = Path(ref.rpartition(":")[0]).expanduser()
     lengths = [len(part) if hasattr(part, "__len__") else None for part in made]
     return hashlib.sha256(f"{sha256_file(path)} {ref} {lengths}".encode()).hexdigest()
 

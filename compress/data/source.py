@@ -25,6 +25,8 @@ class Batch:
 
     inputs: tuple[torch.Tensor, ...]
     target: Any
+    total: int = 0
+    """Samples in the whole batch of which this is one process's share."""
 
     def __len__(self) -> int:
         return len(self.inputs[0])
@@ -45,7 +47,7 @@ class Split(ABC):
     """One part of a data set, read in batches."""
 
     @abstractmethod
-    def steps(self, batch_size: int) -> int:
+    def steps(self, batch_size: int, share: Share = WHOLE) -> int:
         """Return how many training batches one epoch has: an incomplete last batch is left out."""
 
     @abstractmethod
@@ -66,8 +68,8 @@ class IndexedSplit(Split):
         self._dataset = dataset
         self._count = len(dataset)  # type: ignore[arg-type]
 
-    def steps(self, batch_size: int) -> int:
-        return self._count // self.batch_size(batch_size, 1)
+    def steps(self, batch_size: int, share: Share = WHOLE) -> int:
+        return self._count // self.batch_size(batch_size, share.processes)
 
     def batch_size(self, asked: int, processes: int) -> int:
         """Return the batch size in use: ``asked``, or what a smaller data set has, shared evenly."""
@@ -107,7 +109,7 @@ class LoaderSplit(Split):
         self._loader = loader
         self._where = where
 
-    def steps(self, batch_size: int) -> int:
+    def steps(self, batch_size: int, share: Share = WHOLE) -> int:
         try:
             return len(self._loader)  # type: ignore[arg-type]
         except TypeError as error:
@@ -134,13 +136,24 @@ class LoaderSplit(Split):
             _seed_everything(draw_seed(seed, epoch, step, "loader"))
             batch = self._next(batches)
             if step >= start:
-                yield _part(batch, share)
+                yield self._part(batch, share)
 
     def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
         _seed_everything(0)
         for number, batch in enumerate(self._loader):
             if number % share.processes == share.rank:
                 yield as_batch(batch, self._where)
+
+    def _part(self, batch: Batch, share: Share) -> Batch:
+        count = len(batch)
+        if count < share.processes:
+            raise DataError(
+                f"a batch of {count} cannot be shared by {share.processes} processes",
+                where=self._where,
+                hint="leave incomplete batches out (drop_last=True)",
+            )
+        mine = slice(share.rank * count // share.processes, (share.rank + 1) * count // share.processes)
+        return Batch(tuple(value[mine] for value in batch.inputs), _slice(batch.target, mine), count)
 
     def _next(self, batches: Iterator[Any]) -> Batch:
         try:
@@ -228,14 +241,6 @@ def as_batch(batch: Any, where: str | None = None) -> Batch:
         sizes = ", ".join(str(len(value)) for value in inputs)
         raise DataError(f"the inputs of a batch have {sizes} samples, expected the same positive number", where=where)
     return Batch(tuple(inputs), target)
-
-
-def _part(batch: Batch, share: Share) -> Batch:
-    if share.processes == 1:
-        return batch
-    count = len(batch)
-    mine = slice(share.rank * count // share.processes, (share.rank + 1) * count // share.processes)
-    return Batch(tuple(value[mine] for value in batch.inputs), _slice(batch.target, mine))
 
 
 def _slice(target: Any, part: slice) -> Any:
