@@ -104,7 +104,8 @@ def load_reference(ref: str) -> Reference:
 
 def create(ref: str) -> nn.Module:
     """Create the network that ``ref`` names: random weights, training mode. Raises as :func:`load_reference`."""
-    return load_reference(ref).module
+    parsed = parse(ref)
+    return _provider(parsed.provider).build(parsed.name, parsed.arguments, ref).module
 
 
 def default_input(ref: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Networks that torchvision registers, with the input size of their published weights; nothing is downloaded.
 
-Source of sizes and normalisation: the ``transforms`` presets of ``torchvision.models.get_model_weights(name).DEFAULT``.
+Source of sizes and normalisation: the ``transforms`` presets of ``torchvision.models.get_model_weights(name).DEFAULT``;
+for detectors, which resize and normalise inside, their own ``transform`` (for images of equal sides).
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class TorchvisionModels(Catalogue):
         preset = _zoo().get_model_weights(name).DEFAULT
         transform = preset.transforms()
         size = getattr(transform, "crop_size", None) or getattr(transform, "resize_size", None)
+        if type(transform).__name__ == "ObjectDetection":
+            return self._describe_detector(name, arguments, where)
         if size is None:
             return Description()
         height, width = _image_size(name, arguments) or (size[0], size[-1])
@@ -60,6 +63,15 @@ class TorchvisionModels(Catalogue):
             default_input=(3, *_frames(preset, transform), height, width),
             preprocessing={"mean": list(transform.mean), "std": list(transform.std), "size": [height, width]},
         )
+
+    def _describe_detector(self, name: str, arguments: Arguments, where: str) -> Description:
+        import torch
+
+        with torch.device("meta"):
+            inner: Any = self.build(name, arguments, where).module.transform
+        width, height = inner.fixed_size or (inner.min_size[-1],) * 2
+        recorded = {"mean": list(inner.image_mean), "std": list(inner.image_std), "size": [height, width]}
+        return Description(default_input=(3, height, width), preprocessing=recorded)
 
     def _builder(self, name: str, arguments: Arguments, where: str) -> Any:
         zoo = _zoo()

@@ -82,6 +82,8 @@ def test_preprocessing_is_what_the_weights_record(ref: str, expected: dict[str, 
         ("torchvision:vit_h_14", (3, 224, 224)),
         ("torchvision:efficientnet_b3", (3, 300, 300)),
         ("torchvision:fcn_resnet50", (3, 520, 520)),
+        ("torchvision:fasterrcnn_resnet50_fpn", (3, 800, 800)),
+        ("torchvision:ssd300_vgg16", (3, 300, 300)),
         ("torchvision:r3d_18", (3, 16, 112, 112)),
         ("torchvision:s3d", (3, 14, 224, 224)),
         ("timm:vit_tiny_patch16_384?img_size=256", (3, 256, 256)),
@@ -102,8 +104,7 @@ def test_every_torchvision_network_is_described() -> None:
         recorded = models.preprocessing(ref)
         assert recorded is not None
         assert tuple(recorded["size"]) == shape[-2:]
-    kinds = ("rcnn", "raft", "retinanet", "ssd", "fcos")
-    assert all(any(kind in ref for kind in kinds) for ref in without_size), without_size
+    assert without_size == ["torchvision:raft_large", "torchvision:raft_small"]
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
