@@ -77,7 +77,9 @@ def similarity(first: Sequence[int], second: Sequence[int]) -> float:
     return sum(value in common for value in union) / len(union)
 
 
-def class_axes(few: Sequence[Item], few_classes: int, many: Sequence[Item], many_classes: int) -> list[ClassAxis] | None:
+def class_axes(
+    few: Sequence[Item], few_classes: int, many: Sequence[Item], many_classes: int
+) -> list[ClassAxis] | None:
     """Return the axes in which two builds of one architecture differ, or None where they do not follow the classes."""
     if names_hash(few) != names_hash(many):
         return None

@@ -12,11 +12,12 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 import models
 from compress.checkpoints._signature import (
@@ -31,40 +32,35 @@ from compress.checkpoints._signature import (
     sketch,
 )
 from compress.checkpoints.recognise import INDEX_FORMAT, INDEX_PATH
-from compress.errors import ModelError
+from compress.errors import CompressError, ModelError
 from compress.files import write_bytes
 
 FEW, MANY = 11, 29
 
 # Published weights and common constructor calls have these extra or missing auxiliary heads.
 VARIANTS = {
-    "torchvision:googlenet": ("aux_logits=False",),
-    "torchvision:inception_v3": ("aux_logits=False",),
-    "torchvision:deeplabv3_mobilenet_v3_large": ("aux_loss=True",),
-    "torchvision:deeplabv3_resnet50": ("aux_loss=True",),
-    "torchvision:deeplabv3_resnet101": ("aux_loss=True",),
-    "torchvision:fcn_resnet50": ("aux_loss=True",),
-    "torchvision:fcn_resnet101": ("aux_loss=True",),
+    "torchvision:googlenet": ("aux_logits=false",),
+    "torchvision:inception_v3": ("aux_logits=false",),
+    "torchvision:deeplabv3_mobilenet_v3_large": ("aux_loss=true",),
+    "torchvision:deeplabv3_resnet50": ("aux_loss=true",),
+    "torchvision:deeplabv3_resnet101": ("aux_loss=true",),
+    "torchvision:fcn_resnet50": ("aux_loss=true",),
+    "torchvision:fcn_resnet101": ("aux_loss=true",),
 }
 
 log = logging.getLogger("build_index")
 
 
 def references(pattern: str = "") -> list[str]:
-    """Return every reference to index that contains ``pattern``: torchvision, timm, then ``models``."""
-    models.torchvision_shim.ensure()
-    import timm
-    import torchvision
-
-    plain = [f"torchvision:{name}" for name in torchvision.models.list_models() if not name.startswith("quantized_")]
-    plain += [f"timm:{name}" for name in timm.list_models()]
-    plain += [name if ":" in name else f"models:{name}" for name in models.list_models()]
+    """Return every reference to index that contains ``pattern``, those with other heads or shortcuts last."""
+    plain = [ref for ref in models.list_models() if not ref.startswith("torchvision:quantized_")]
     wanted = [ref for ref in plain if pattern in ref]
-    return wanted + [f"{ref}?{query}" for ref in wanted for query in VARIANTS.get(ref, ())]
+    return wanted + [f"{ref}?{query}" for ref in wanted for query in _variants(ref)]
 
 
 def build(refs: Iterable[str]) -> dict[str, Any]:
     """Return the index document of ``refs``; those that cannot be built are named in its ``skipped``."""
+    models.torchvision_shim.ensure()
     import timm
     import torchvision
 
@@ -73,8 +69,8 @@ def build(refs: Iterable[str]) -> dict[str, Any]:
     for number, ref in enumerate(refs):
         try:
             items = _items(ref)
-        except Exception as error:  # an architecture that one library version cannot build must not stop the rest
-            skipped[ref] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        except CompressError as error:  # what one library version cannot build must not stop the rest
+            skipped[ref] = str(error)[:200]
             log.warning("skipped %s: %s", ref, skipped[ref])
             continue
         axes = _axes(ref, items)
@@ -101,20 +97,40 @@ def write(document: dict[str, Any], path: Path) -> int:
     return len(data)
 
 
+def _variants(ref: str) -> Sequence[str]:
+    return ("shortcut=b",) if ref.startswith("models:resnet") else VARIANTS.get(ref, ())
+
+
+class _ComputedWidths(TorchFunctionMode):
+    """Keeps number sequences on the CPU, inside ``torch.device("meta")``: RegNets compute their widths with tensors."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.arange, torch.linspace, torch.tensor) and kwargs.get("device") is None:
+            kwargs = {**kwargs, "device": "cpu"}
+        return func(*args, **kwargs)
+
+
 def _items(ref: str) -> list[Item]:
-    with torch.device("meta"), warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")
-        return items_of(models.create(ref).state_dict())
+        try:
+            return items_of(models.create(ref).state_dict())
+        except ModelError:  # a width was computed with tensors, and meta tensors have no values
+            with _ComputedWidths():
+                return items_of(models.create(ref).state_dict())
 
 
 def _axes(ref: str, items: list[Item]) -> list[ClassAxis]:
     joint = "&" if "?" in ref else "?"
     try:
         few, many = [_items(f"{ref}{joint}num_classes={count}") for count in (FEW, MANY)]
-    except (ModelError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
+    except ModelError as error:
         log.info("%s has no choice of classes: %s", ref, error)
         return []
-    axes = class_axes(few, FEW, many, MANY)
+    axes = class_axes(few, FEW, many, MANY) if names_hash(few) == names_hash(items) else None
     if not axes or classes_in(items, axes) is None or shapes_hash(items, axes) != shapes_hash(few, axes):
         return []
     return axes
@@ -122,7 +138,9 @@ def _axes(ref: str, items: list[Item]) -> list[ClassAxis]:
 
 def _add(entries: dict[str, dict[str, Any]], ref: str, items: list[Item], axes: list[ClassAxis]) -> None:
     key = names_hash(items)
-    entry = entries.setdefault(key, {"names": key, "count": len(items), "sketch": pack_sketch(sketch(items)), "heads": []})
+    entry = entries.setdefault(
+        key, {"names": key, "count": len(items), "sketch": pack_sketch(sketch(items)), "heads": []}
+    )
     plain_axes = [list(axis) for axis in axes]
     head = next((head for head in entry["heads"] if head["axes"] == plain_axes), None)
     if head is None:
