@@ -170,7 +170,7 @@ def test_any_text_is_parsed_or_refused_in_one_line(text: str) -> None:
         ("torchvision:qqqqqqqq", "models.list_models('torchvision:*')"),
         ("timm:mobilnetv3_small_100", "mobilenetv3_small_100"),
         ("timm:hf-hub:some/model", "has no model named"),
-        ("timm:local-dir:/tmp", "has no model named"),
+        ("timm:local-dir:somewhere", "has no model named"),
         ("timm:resnet18.no_such_tag", "no_such_tag"),
         ("models:resnet21", "nearest names"),
         ("models:resnet116", "has no model named"),
