@@ -119,7 +119,8 @@ def _sentence(result: Comparison) -> str:
     if result.ratio_low is None or result.ratio_high is None:
         bounds = "no interval: too few pairs"
     else:
-        bounds = f"{result.confidence:.0%} interval of the time ratio {result.ratio_low:.4f} to {result.ratio_high:.4f}"
+        level = f"{result.confidence * 100:g} %"
+        bounds = f"{level} interval of the time ratio {result.ratio_low:.4f} to {result.ratio_high:.4f}"
     drift = "" if result.warmup.stationary else " Latencies were still drifting when the warm-up ended."
     return (
         (

@@ -22,8 +22,8 @@ def ratios(rows: list[FigureRow]) -> Figure | None:
     if not shown:
         return None
     values = [_ratio(row) or 0.0 for row in shown]
-    colours = ["$after" if _improved(row) else "$worse" for row in shown]
-    texts = [change(row.before, row.after, row.unit) for row in shown]
+    colours = [_colour(row) for row in shown]
+    texts = [f"\N{NO-BREAK SPACE} {change(row.before, row.after, row.unit)}" for row in shown]
     hover = [f"{number(row.before, row.unit)} → {number(row.after, row.unit)}" for row in shown]
     names = [escape(row.name) for row in shown]
     bars = {
@@ -32,9 +32,7 @@ def ratios(rows: list[FigureRow]) -> Figure | None:
         "y": names,
         "x": values,
         "text": texts,
-        "textposition": "auto",
-        "insidetextanchor": "end",
-        "constraintext": "none",
+        "textposition": "outside",
         "cliponaxis": False,
         "hovertext": hover,
         "hovertemplate": "%{y}<br>%{hovertext}<extra></extra>",
@@ -44,7 +42,7 @@ def ratios(rows: list[FigureRow]) -> Figure | None:
         "height": 70 + 34 * len(shown),
         "margin": {"l": 10, "r": 20, "t": 10, "b": 40},
         "yaxis": {"autorange": "reversed", "automargin": True, "ticksuffix": "  "},
-        "xaxis": {"title": {"text": "after / before"}, "range": [0, max(1.25, 1.18 * max(values))], "zeroline": False},
+        "xaxis": {"title": _title("after / before"), "range": [0, max(1.3, 1.25 * max(values))], "zeroline": False},
         "shapes": [_line("x", 1.0, "$ink")],
         "bargap": 0.35,
     }
@@ -72,7 +70,7 @@ def widths(layers: list[LayerRow]) -> Figure | None:
             "automargin": True,
             "showgrid": False,
         },
-        "yaxis": {"title": {"text": "channels"}, "rangemode": "tozero"},
+        "yaxis": {"title": _title("channels"), "rangemode": "tozero"},
         "legend": _LEGEND,
     }
     return {"data": [before, after], "layout": layout}
@@ -100,8 +98,8 @@ def latencies(profiles: list[Profile]) -> Figure | None:
     layout = {
         "height": 320,
         "margin": {"l": 55, "r": 10, "t": 30, "b": 45},
-        "xaxis": {"title": {"text": "latency in ms (dotted: median)"}, "range": [low, high], "showgrid": False},
-        "yaxis": {"title": {"text": "share of runs"}, "tickformat": ".0%", "rangemode": "tozero"},
+        "xaxis": {"title": _title("latency in ms (dotted: median)"), "range": [low, high], "showgrid": False},
+        "yaxis": {"title": _title("share of runs"), "tickformat": ".0%", "rangemode": "tozero"},
         "shapes": marks,
         "legend": _LEGEND,
     }
@@ -113,8 +111,11 @@ def paired(comparison: Comparison) -> Figure | None:
     ordered = sorted(comparison.ratios)
     if len(ordered) < 2:
         return None
-    low, high = ordered[int(0.01 * len(ordered))], ordered[int(0.99 * (len(ordered) - 1))]
-    low, high = min(low, 0.98 * comparison.ratio), max(high, 1.02 * comparison.ratio)
+    middle = comparison.ratio
+    # Pairs that a stall of the machine hit are far out; the middle nine tenths, widened, show the shape.
+    fifth, other = ordered[int(0.05 * len(ordered))], ordered[int(0.95 * (len(ordered) - 1))]
+    low = max(min(2 * fifth - middle, 0.98 * middle), 0.5 * middle)
+    high = min(max(2 * other - middle, 1.02 * middle), 2 * middle)
     shapes = [_line("x", comparison.ratio, "$after")]
     if low <= 1.0 <= high:
         shapes.append(_line("x", 1.0, "$ink", dash="dot"))
@@ -124,11 +125,11 @@ def paired(comparison: Comparison) -> Figure | None:
         "height": 280,
         "margin": {"l": 55, "r": 10, "t": 10, "b": 45},
         "xaxis": {
-            "title": {"text": "time of new / time of base, pair by pair"},
+            "title": _title("time of new / time of base, pair by pair"),
             "range": [low, high],
             "showgrid": False,
         },
-        "yaxis": {"title": {"text": "share of pairs"}, "tickformat": ".0%", "rangemode": "tozero"},
+        "yaxis": {"title": _title("share of pairs"), "tickformat": ".0%", "rangemode": "tozero"},
         "shapes": shapes,
         "showlegend": False,
     }
@@ -165,8 +166,8 @@ def funnel(verdict: Verdict) -> Figure | None:
     layout = {
         "height": 300,
         "margin": {"l": 60, "r": 10, "t": 30, "b": 45},
-        "xaxis": {"title": {"text": "pairs measured"}, "type": "log", "showgrid": False, "dtick": "D1", "nticks": 6},
-        "yaxis": {"title": {"text": "slow-down"}, "tickformat": "+.1~%", "zeroline": True},
+        "xaxis": {"title": _title("pairs measured"), "type": "log", "showgrid": False, **_doublings(pairs)},
+        "yaxis": {"title": _title("slow-down"), "tickformat": "+.1~%", "zeroline": True},
         "shapes": [_line("y", verdict.tolerance, "$worse", dash="dash")],
         "annotations": [
             {
@@ -194,9 +195,12 @@ def _ratio(row: FigureRow) -> float | None:
     return row.after / row.before if row.before > 0 and row.after >= 0 else None
 
 
-def _improved(row: FigureRow) -> bool:
-    before, after = row.before or 0.0, row.after or 0.0
-    return after <= before if row.better == "lower" else after >= before
+def _colour(row: FigureRow) -> str:
+    """Colour by what changed; less than 1 % is no news, except of a share, where it may be points of accuracy."""
+    ratio = _ratio(row) or 0.0
+    if ratio == 1.0 or (row.unit != "share" and abs(ratio - 1.0) < 0.01):
+        return "$before"
+    return "$after" if (ratio < 1.0) == (row.better == "lower") else "$worse"
 
 
 def _bars(
@@ -242,6 +246,18 @@ def _line(axis: str, value: float, colour: str, dash: str = "solid") -> Figure:
 def _band(axis: str, low: float, high: float) -> Figure:
     place = {f"{axis}0": low, f"{axis}1": high, "yref": "paper", "y0": 0, "y1": 1}
     return {"type": "rect", "fillcolor": "$after-soft", "line": {"width": 0}, "layer": "below", **place}
+
+
+def _title(text: str) -> Figure:
+    return {"text": text, "font": {"size": 13}}
+
+
+def _doublings(pairs: list[int]) -> Figure:
+    ticks = [pairs[0]]
+    while ticks[-1] * 2 <= pairs[-1]:
+        ticks.append(ticks[-1] * 2)
+    ticks = ticks[:: max(1, math.ceil(len(ticks) / 8))]
+    return {"tickvals": ticks, "ticktext": [str(tick) for tick in ticks]}
 
 
 def _short(name: str) -> str:

@@ -9,7 +9,7 @@ from deploy.report.markup import chart, definitions, table
 from deploy.report.schema import Report
 from deploy.report.text import NOTHING, code, escape, number
 
-_HEADS = ["file", "p50|n", "p90|n", "p99|n", "throughput|n", "peak memory|n", "load|n", "first run|n", "file size|n"]
+_HEADS = ["File", "p50|n", "p90|n", "p99|n", "Throughput|n", "Peak memory|n", "Load|n"]
 
 
 def profiles_html(report: Report, drawn: dict[str, Figure]) -> str:
@@ -29,16 +29,15 @@ def profiles_html(report: Report, drawn: dict[str, Figure]) -> str:
 def _row(profile: Profile) -> list[str]:
     idle = "" if profile.idle_memory is None else f"<small>{escape(number(profile.idle_memory, 'bytes'))} idle</small>"
     memory = "not told" if profile.peak_memory is None else escape(number(profile.peak_memory, "bytes")) + idle
+    first = escape(number(profile.first_inference, "ms"))
     return [
-        code(profile.file.name),
+        f"{code(profile.file.name)}<small>{escape(number(profile.file.size, 'bytes'))}</small>",
         _quantile(profile.p50),
         _quantile(profile.p90),
         _quantile(profile.p99),
         escape(number(profile.throughput, "per second")),
         memory,
-        escape(number(profile.load_time, "ms")),
-        escape(number(profile.first_inference, "ms")),
-        escape(number(profile.file.size, "bytes")),
+        f"{escape(number(profile.load_time, 'ms'))}<small>first run {first}</small>",
     ]
 
 
@@ -60,6 +59,7 @@ def _conditions(profile: Profile) -> str:
         ("values", escape(f"{method.inputs}; seed {method.seed}")),
         ("timing", escape(method.timing)),
         ("order", escape(method.order)),
+        ("precision", escape(profile.file.precision)),
         ("warm-up", escape(f"{method.warmup}: {warm.runs} runs in {warm.seconds:.2f} s, {drift}")),
         ("runs counted", str(profile.runs)),
         ("intervals", escape(method.intervals)),

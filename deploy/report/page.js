@@ -22,7 +22,7 @@
     };
     for (const [id, figure] of Object.entries(charts)) {
       const { data, layout } = themed(figure, colour);
-      const full = { ...base, ...layout, xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis } };
+      const full = { ...base, ...layout, xaxis: { ...axis, zeroline: false, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis } };
       Plotly.react(id, data, full, { responsive: true, displayModeBar: false });
     }
     document.documentElement.dataset.charts = String(Object.keys(charts).length);

@@ -61,7 +61,7 @@ def _steps(report: Report, drawn: Charts) -> str:
 
 def _step(step: StepRow) -> str:
     when = f"<time>{escape(step.when)}</time>" if step.when else ""
-    metrics = f"<div>Result</div>{pairs(step.metrics)}" if step.metrics else ""
+    metrics = f'<div class="result">Result</div>{pairs(step.metrics)}' if step.metrics else ""
     facts = dict(step.versions)
     if step.seed is not None:
         facts["seed"] = str(step.seed)
@@ -77,7 +77,7 @@ def _figures(report: Report, drawn: Charts) -> str:
         return section("figures", title, missing(report, "figures", "no figures were given"))
     notes = list(dict.fromkeys(row.conditions for row in report.figures if row.conditions))
     rows = [_figure(row, notes) for row in report.figures]
-    heads = ["figure", "before|n", "after|n", "change|n", "times|n"]
+    heads = ["Figure", "Before|n", "After|n", "Change|n", "Ratio|n"]
     inside = table("Figures before and after", heads, rows)
     inside += "".join(f'<p class="note"><sup>{index}</sup> {escape(note)}</p>' for index, note in enumerate(notes, 1))
     if find(report, "accuracy") is None:
@@ -122,7 +122,7 @@ def _layers(report: Report, drawn: Charts) -> str:
     said = ", ".join(
         f"{counts[status]} {status}" for status in ("pruned", "kept", "protected", "frozen") if counts[status]
     )
-    heads = ["layer", "kind", "width|n", "MACs|n", "status", "reason"]
+    heads = ["Layer", "Kind", "Width|n", "MACs|n", "Status", "Reason"]
     inside = f'<p class="lead">{len(report.layers)} layers: {said}.</p>'
     figure = charts.widths(report.layers)
     inside += chart(drawn, "chart-widths", "Width of every layer, before and after", figure)
@@ -190,7 +190,7 @@ def _verification(report: Report, drawn: Charts) -> str:
         verdict = '<span class="tag">not verified</span>' if entry.passed is None else label[entry.passed]
         digest = f"<small>{code(entry.sha256[:16])}…</small>" if entry.sha256 else ""
         rows.append([code(entry.artifact) + digest, verdict, pairs(entry.figures) or "no figures given"])
-    return section("verification", title, table("Verified files", ["file", "verdict", "figures"], rows))
+    return section("verification", title, table("Verified files", ["File", "Verdict", "Figures"], rows))
 
 
 def _engines(report: Report, drawn: Charts) -> str:
@@ -208,7 +208,7 @@ def _engines(report: Report, drawn: Charts) -> str:
         ]
         for engine in report.engines
     ]
-    heads = ["compute capability", "precision", "status", "size|n", "file", "message"]
+    heads = ["Capability", "Precision", "Status", "Size|n", "File", "Message"]
     return section("engines", title, table("TensorRT engines", heads, rows))
 
 

@@ -36,9 +36,10 @@ def banner(report: Report) -> str:
     """Return the gate's verdict as a coloured line, or why there is none."""
     if report.gate is None:
         reason = report.missing.get("gate", "the gate was not run")
-        return f'<p class="banner none"><strong>No gate verdict</strong> <span>{escape(reason)}</span></p>'
+        return f'<p class="banner none"><strong>No gate verdict:</strong> <span>{escape(reason)}</span></p>'
     tone, title = _VERDICTS[report.gate.status]
-    return f'<p class="banner {tone}"><strong>{title}</strong> <span>{escape(report.gate.text)}</span></p>'
+    text = report.gate.text.partition(": ")[2] or report.gate.text
+    return f'<p class="banner {tone}"><strong>{title}:</strong> <span>{escape(text)}</span></p>'
 
 
 def tiles(report: Report) -> str:
@@ -106,4 +107,5 @@ def _accuracy(report: Report) -> str | None:
     values = _both(row)
     if values is None or row is None:
         return f"accuracy unknown ({escape(report.missing.get('accuracy', 'not measured'))})"
-    return f"{escape(row.name)} {escape(number(values[0], row.unit))} → {escape(number(values[1], row.unit))}"
+    name = row.name.replace("-", "\N{NON-BREAKING HYPHEN}")
+    return f"{escape(name)} {escape(number(values[0], row.unit))} → {escape(number(values[1], row.unit))}"
