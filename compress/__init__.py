@@ -21,7 +21,7 @@ _HOMES = {
     "prune": "compress.pruning",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the names are served by __getattr__
+__all__ = ["__version__", *sorted(_HOMES)]
 
 if TYPE_CHECKING:
     from compress.axes.groups import Group as Group

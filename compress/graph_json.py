@@ -11,7 +11,10 @@ from torch import fx
 
 from compress.errors import CheckpointError
 
-_PYTHON = {name: getattr(operator, name) for name in ("getitem", "add", "sub", "mul", "floordiv", "mod", "truediv", "neg", "pow")}
+_PYTHON = {
+    name: getattr(operator, name)
+    for name in ("getitem", "add", "sub", "mul", "floordiv", "mod", "truediv", "neg", "pow")
+}
 _NAMESPACES = ("aten", "torchvision")
 _ENUMS: dict[str, type] = {"dtype": torch.dtype, "memory_format": torch.memory_format, "layout": torch.layout}
 

@@ -90,7 +90,9 @@ def _load_durable(source: Path) -> Program:
     header = read_durable_header(source)
     info = header["info"]
     shapes = [tuple(shape[1:]) for _, shape, _ in header["inputs"]]
-    base = create(info["model_ref"], input_size=shapes[0] if len(shapes) == 1 else None, submodule=info.get("submodule"))
+    base = create(
+        info["model_ref"], input_size=shapes[0] if len(shapes) == 1 else None, submodule=info.get("submodule")
+    )
     return load_durable(source, base)
 
 
@@ -117,7 +119,9 @@ def _load_weights(
     if ref is None:
         assert weights.module is not None
         if input_size is None:
-            raise ModelError("a pickled module records no input size", where=str(source), hint="give --input-size, such as 3,224,224")
+            raise ModelError(
+                "a pickled module records no input size", where=str(source), hint="give --input-size, such as 3,224,224"
+            )
         program = _capture_part(weights.module, _example(input_size), submodule, dynamic_size)
     else:
         reference = models.load_reference(ref)
@@ -127,19 +131,28 @@ def _load_weights(
     return program
 
 
-def _captured(reference: Any, module: nn.Module, input_size: tuple[int, ...] | None, submodule: str | None, dynamic: bool) -> Program:
+def _captured(
+    reference: Any, module: nn.Module, input_size: tuple[int, ...] | None, submodule: str | None, dynamic: bool
+) -> Program:
     if reference.example_inputs is not None and input_size is None:
         example = tuple(reference.example_inputs)
     else:
         size = input_size or reference.default_input
         if size is None:
-            raise ModelError("no input size is recorded for it", where=reference.ref, hint="give --input-size, such as 3,224,224")
+            raise ModelError(
+                "no input size is recorded for it", where=reference.ref, hint="give --input-size, such as 3,224,224"
+            )
         example = _example(size)
     program = _capture_part(module, example, submodule, dynamic)
     program.info.model_ref = reference.ref
     program.info.submodule = submodule
     first = program.inputs[0].shape
-    if reference.preprocessing is not None and submodule is None and len(first) == 4 and len(reference.preprocessing["mean"]) == first[1]:
+    if (
+        reference.preprocessing is not None
+        and submodule is None
+        and len(first) == 4
+        and len(reference.preprocessing["mean"]) == first[1]
+    ):
         program.info.preprocessing = Preprocessing(
             mean=list(reference.preprocessing["mean"]),
             std=list(reference.preprocessing["std"]),
@@ -155,7 +168,9 @@ def _example(size: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
     return (torch.randn((2, *size), generator=torch.Generator().manual_seed(0)),)
 
 
-def _capture_part(module: nn.Module, example: tuple[torch.Tensor, ...], submodule: str | None, dynamic: bool) -> Program:
+def _capture_part(
+    module: nn.Module, example: tuple[torch.Tensor, ...], submodule: str | None, dynamic: bool
+) -> Program:
     from compress.capturing import capture
 
     if submodule is None:

@@ -127,7 +127,9 @@ class Program:
         made = []
         for shape, dtype in self.input_shapes(batch=batch).values():
             floating = dtype.is_floating_point
-            made.append(torch.randn(shape, generator=generator, dtype=dtype) if floating else torch.zeros(shape, dtype=dtype))
+            made.append(
+                torch.randn(shape, generator=generator, dtype=dtype) if floating else torch.zeros(shape, dtype=dtype)
+            )
         return tuple(made)
 
     def module(self, training: bool = False) -> ProgramModule:

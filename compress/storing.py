@@ -27,7 +27,11 @@ def save(program: Program, path: str | os.PathLike[str], *, overwrite: bool) -> 
     """Write ``program`` to ``path`` atomically; see :meth:`compress.Program.save`."""
     target = Path(path)
     if target.suffix not in (".pt2", ".safetensors"):
-        raise InputError(f"cannot save as {target.suffix or 'a file without ending'!r}", where=str(target), hint="use .pt2 or .safetensors")
+        raise InputError(
+            f"cannot save as {target.suffix or 'a file without ending'!r}",
+            where=str(target),
+            hint="use .pt2 or .safetensors",
+        )
     check_writable(target, overwrite=overwrite)
     if target.suffix == ".pt2":
         _save_pt2(program, target, overwrite=overwrite)
@@ -70,7 +74,11 @@ def load_durable(path: Path, base: Program) -> Program:
         program = apply_plan(program, Plan.from_json(plan, where=str(path)))
     weights = load_file(str(path))
     tensors = {**program.tensors, **{name: weights[name] for name in weights}}
-    wrong = [name for name, tensor in program.tensors.items() if name not in program.tied and _differs(tensor, weights.get(name))]
+    wrong = [
+        name
+        for name, tensor in program.tensors.items()
+        if name not in program.tied and _differs(tensor, weights.get(name))
+    ]
     extra = sorted(set(weights) - set(program.tensors))
     if wrong or extra:
         raise CheckpointError(
@@ -107,7 +115,9 @@ def _save_durable(program: Program, path: Path, *, overwrite: bool) -> None:
             hint="load it with --model REF, or save as .pt2",
         )
     tensors = {
-        name: tensor.detach().cpu().contiguous().clone() for name, tensor in program.tensors.items() if name not in program.tied
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in program.tensors.items()
+        if name not in program.tied
     }
     document = {key: value for key, value in _document(program).items() if key not in ("training", "nodes")}
     with atomic_path(path, overwrite=overwrite) as temporary:
@@ -192,7 +202,11 @@ def _complete(program: Program, document: dict[str, Any], path: Path) -> Program
         )
         unknown = {str(node.target) for node in restored.graphs[True].nodes if node.op == "get_attr"} - set(tensors)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"its compress.json is damaged ({type(error).__name__}: {error})", where=str(path)) from error
+        raise CheckpointError(
+            f"its compress.json is damaged ({type(error).__name__}: {error})", where=str(path)
+        ) from error
     if unknown:
-        raise CheckpointError(f"its training graph names tensors that are not in it: {sorted(unknown)[:3]}", where=str(path))
+        raise CheckpointError(
+            f"its training graph names tensors that are not in it: {sorted(unknown)[:3]}", where=str(path)
+        )
     return restored

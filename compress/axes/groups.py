@@ -72,7 +72,9 @@ class Occupancy:
 
     def rows(self) -> tuple[Array, Array]:
         """First and last row of each atom's stretch of the table."""
-        starts = np.flatnonzero(np.r_[True, self.atom[1:] != self.atom[:-1]]) if self.atom.size else np.zeros(0, np.int64)
+        starts = (
+            np.flatnonzero(np.r_[True, self.atom[1:] != self.atom[:-1]]) if self.atom.size else np.zeros(0, np.int64)
+        )
         return starts, np.r_[starts[1:], self.atom.size].astype(np.int64)
 
 
@@ -90,7 +92,9 @@ def find_groups(
         activations: distinct axes of values inside the graphs.
         names: order in which tensors are met in the graph, which names and sorts the groups.
     """
-    places = sorted(((name, dim) for name, axes in stored.items() for dim in range(len(axes))), key=lambda p: (names[p[0]], p[1]))
+    places = sorted(
+        ((name, dim) for name, axes in stored.items() for dim in range(len(axes))), key=lambda p: (names[p[0]], p[1])
+    )
     tables = [stored[name][dim] for name, dim in places]
     occupancy = Occupancy(atoms, [*tables, *activations])
     classes: dict[bytes, list[tuple[int, int]]] = {}
@@ -98,7 +102,9 @@ def find_groups(
         if occupancy.axis[start] < len(tables):
             classes.setdefault(occupancy.axis[start:end].tobytes(), []).append((int(start), int(end)))
     groups = [_group(occupancy, rows, places, len(tables)) for rows in classes.values()]
-    groups.sort(key=lambda group: (names[group.members[0].tensor], group.members[0].dim, int(group.members[0].indices.min())))
+    groups.sort(
+        key=lambda group: (names[group.members[0].tensor], group.members[0].dim, int(group.members[0].indices.min()))
+    )
     return _named(groups)
 
 

@@ -14,7 +14,9 @@ from compress.axes.labels import Array
 from compress.axes.surgery import kept_atoms
 
 
-def masked_forward(analysis: Analysis, keep: Mapping[str, Array], inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+def masked_forward(
+    analysis: Analysis, keep: Mapping[str, Array], inputs: tuple[torch.Tensor, ...]
+) -> tuple[torch.Tensor, ...]:
     """Run the uncut evaluation graph with every removed index of every value set to zero, and return its outputs.
 
     For exact axes this is what removal must equal. No tensor is sliced and no literal rewritten here, so a mistake in

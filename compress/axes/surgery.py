@@ -46,7 +46,10 @@ def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
         found: Mask = kept[analysis.atoms.of(labels)]
         return found
 
-    tensors = {name: _sliced(tensor, [mask(axis) for axis in analysis.stored[name]]) for name, tensor in program.tensors.items()}
+    tensors = {
+        name: _sliced(tensor, [mask(axis) for axis in analysis.stored[name]])
+        for name, tensor in program.tensors.items()
+    }
     graphs = {mode: _rewritten(program.graphs[mode], Cut(trace, mask)) for mode, trace in analysis.traces.items()}
     smaller = program.rebuilt(tensors, graphs)
     for mode, graph in smaller.graphs.items():
@@ -77,5 +80,3 @@ def _rewritten(graph: fx.Graph, cut: Cut) -> fx.Graph:
             rewrite(cut, old, new)
     copied.lint()
     return copied
-
-

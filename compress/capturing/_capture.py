@@ -75,10 +75,14 @@ def _checked(example: Sequence[Any]) -> tuple[torch.Tensor, ...]:
     return tuple(value.repeat(2, *[1] * (value.ndim - 1)) if value.shape[0] == 1 else value for value in inputs)
 
 
-def _export(module: nn.Module, inputs: tuple[torch.Tensor, ...], *, training: bool, dynamic_size: bool) -> ExportedProgram:
+def _export(
+    module: nn.Module, inputs: tuple[torch.Tensor, ...], *, training: bool, dynamic_size: bool
+) -> ExportedProgram:
     clone = copy.deepcopy(module).train(training)
     batch = Dim("batch")
-    shapes = tuple({0: batch} | ({2: Dim.AUTO, 3: Dim.AUTO} if dynamic_size and value.ndim == 4 else {}) for value in inputs)
+    shapes = tuple(
+        {0: batch} | ({2: Dim.AUTO, 3: Dim.AUTO} if dynamic_size and value.ndim == 4 else {}) for value in inputs
+    )
     mode = "training" if training else "evaluation"
     with warnings.catch_warnings(), _quiet("torch.export", "torch._export", "torch.fx"):
         warnings.simplefilter("ignore")

@@ -26,7 +26,14 @@ _MODE_ARGUMENT = {
     _aten.feature_dropout.default: 2,
     _aten.alpha_dropout.default: 2,
 }
-_DECOMPOSED = ("_native_batch_norm_legit", "native_batch_norm", "native_dropout", "convolution.", "cudnn_batch_norm", "addmm.")
+_DECOMPOSED = (
+    "_native_batch_norm_legit",
+    "native_batch_norm",
+    "native_dropout",
+    "convolution.",
+    "cudnn_batch_norm",
+    "addmm.",
+)
 
 
 def from_exported(exported: ExportedProgram, *, where: str = "archive") -> Program:
@@ -43,7 +50,9 @@ def from_exported(exported: ExportedProgram, *, where: str = "archive") -> Progr
     parameters = {name: value.requires_grad for name, value in unlifted.named_parameters(remove_duplicate=False)}
     known: dict[str, torch.Tensor] = dict(unlifted.named_parameters(remove_duplicate=False))
     known.update(unlifted.named_buffers(remove_duplicate=False))
-    tensors = {name: value.detach() for name, value in known.items() if name in parameters or name in exported.state_dict}
+    tensors = {
+        name: value.detach() for name, value in known.items() if name in parameters or name in exported.state_dict
+    }
     persistent = set(tensors)
     adopt_constants(graph, unlifted, tensors, prefix="")
     graphs = {False: in_mode(graph, training=False), True: in_mode(graph, training=True)}

@@ -53,7 +53,9 @@ def _kept_meta(node: fx.Node) -> dict[str, Any]:
     paths = [str(entry[0]) for entry in stack.values()]
     layer = paths[-1] if paths else ""
     value = node.meta.get("val")
-    kept: dict[str, Any] = {} if node.op != "placeholder" or value is None else {"input": (_ints(value.shape), value.dtype)}
+    kept: dict[str, Any] = (
+        {} if node.op != "placeholder" or value is None else {"input": (_ints(value.shape), value.dtype)}
+    )
     kept["layer"] = layer.replace("L['self'].", "").removeprefix("L['self']")
     trace = node.meta.get("stack_trace")
     if isinstance(trace, str):

@@ -29,7 +29,9 @@ def convolution(trace: Trace, node: fx.Node) -> Any:
         trace.labels.tie(x[1], w[1], f"input channels that never change ({place})")
     else:
         cells = trace.labels.fresh(groups)
-        trace.labels.tie(x[1], np.repeat(cells, x[1].size // groups), f"groups over input channels that never change ({place})")
+        trace.labels.tie(
+            x[1], np.repeat(cells, x[1].size // groups), f"groups over input channels that never change ({place})"
+        )
         trace.labels.tie(w[0], np.repeat(cells, w[0].size // groups), f"groups ({place})")
         trace.labels.freeze(w[1], f"width inside a convolution group ({place})")
     return _spatial(trace, node, x, w[0], place)

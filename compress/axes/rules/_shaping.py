@@ -12,7 +12,9 @@ from torch import fx
 from compress.axes.labels import Array, fixed
 from compress.axes.trace import Axes, Cut, Trace, argument, aten, rewrites, rule
 
-_VIEWS = aten("view reshape _unsafe_view view_copy flatten.using_ints unflatten.int squeeze squeeze.dim squeeze.dims unsqueeze")
+_VIEWS = aten(
+    "view reshape _unsafe_view view_copy flatten.using_ints unflatten.int squeeze squeeze.dim squeeze.dims unsqueeze"
+)
 
 
 @rule(*_VIEWS)
@@ -118,7 +120,15 @@ def pick(trace: Trace, node: fx.Node) -> Any:
     return trace.values[node.args[0]][node.args[1]]
 
 
-@rule(*aten("sym_size.int sym_numel"), operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.truediv)
+@rule(
+    *aten("sym_size.int sym_numel"),
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.floordiv,
+    operator.mod,
+    operator.truediv,
+)
 def size_arithmetic(trace: Trace, node: fx.Node) -> Any:
     """Sizes of open dimensions have no axes."""
     return None

@@ -1,0 +1,34 @@
+"""Magnitude: a channel whose weights are small contributes little (Li et al. 2017, Pruning Filters for Efficient ConvNets)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from compress.importance._base import Criterion, ScoreContext, Scores, multiplying
+
+
+class L1(Criterion):
+    """Sum of absolute weights."""
+
+    name: ClassVar[str] = "l1"
+
+    def prepare(self, context: ScoreContext) -> dict[str, torch.Tensor]:
+        tensors = context.analysis.program.tensors
+        return {name: tensors[name].detach().abs() for name in multiplying(context)}
+
+
+class L2(Criterion):
+    """Euclidean norm of the weights."""
+
+    name: ClassVar[str] = "l2"
+
+    def prepare(self, context: ScoreContext) -> dict[str, torch.Tensor]:
+        tensors = context.analysis.program.tensors
+        return {name: tensors[name].detach().double().square() for name in multiplying(context)}
+
+    def finish(self, total: Scores) -> Scores:
+        found: Scores = np.sqrt(total)
+        return found

@@ -1,0 +1,120 @@
+"""The report of a pruning: each layer before and after, with the reason where it was not pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from compress.axes.analysis import Analysis
+from compress.axes.labels import Array
+from compress.counting import Count
+from compress.program import Program
+from compress.sizes import SizeModel
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """A layer before and after. ``status`` is pruned, kept, protected or frozen; ``reason`` says why its width stayed."""
+
+    name: str
+    kind: str
+    width_before: int
+    width_after: int
+    macs_before: int
+    macs_after: int
+    status: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What was asked for, what was reached, and every layer's part in it.
+
+    ``reachable`` is the share of the MACs that would go if every group shrank to a single atom.
+    """
+
+    requested: str
+    achieved: str
+    note: str | None
+    before: Count
+    after: Count
+    layers: list[LayerReport]
+    reachable: float
+    unknown_operators: dict[str, str]
+
+
+def report(
+    analysis: Analysis,
+    kept: Mapping[str, Array],
+    smaller: Program,
+    shielded: Mapping[str, str],
+    *,
+    asked: str,
+    measure: str,
+    note: str | None,
+) -> PruneReport:
+    """Compare the network analysed with ``smaller``, which ``kept`` made of it."""
+    before, after = analysis.program.count(), smaller.count()
+    return PruneReport(
+        requested=asked,
+        achieved=_achieved(analysis, kept, measure, before, after),
+        note=note,
+        before=before,
+        after=after,
+        layers=_layers(analysis, kept, shielded, before, after),
+        reachable=reachable_macs(analysis),
+        unknown_operators=analysis.unknown,
+    )
+
+
+def reachable_macs(analysis: Analysis) -> float:
+    """Share of the network's MACs that can be removed at most: all groups at one atom."""
+    groups = analysis.prunable
+    least = np.ones(len(groups), np.int64)
+    return 1.0 - float(SizeModel(analysis, groups).relative("macs", least)[0])
+
+
+def _achieved(analysis: Analysis, kept: Mapping[str, Array], measure: str, before: Count, after: Count) -> str:
+    if measure == "ratio":
+        groups = analysis.prunable
+        total = sum(group.width * group.cell for group in groups)
+        left = sum((kept[group.name].size if group.name in kept else group.width) * group.cell for group in groups)
+        return f"ratio={left / total:.3f}"
+    if measure == "params":
+        return f"params={after.params / before.params:.3f}"
+    return f"macs={after.macs / before.macs:.3f}"
+
+
+def _layers(
+    analysis: Analysis, kept: Mapping[str, Array], shielded: Mapping[str, str], before: Count, after: Count
+) -> list[LayerReport]:
+    reasons = _reasons(analysis, kept, shielded)
+    rows = []
+    for old, new in zip(before.layers, after.layers, strict=True):
+        if old.weight_shape is None or new.weight_shape is None:
+            continue
+        cut = new.weight_shape[0] < old.weight_shape[0]
+        status, reason = (
+            ("pruned", None) if cut else reasons.get(old.name, ("kept", "every channel ranked high enough"))
+        )
+        rows.append(
+            LayerReport(
+                old.name, old.kind, old.weight_shape[0], new.weight_shape[0], old.macs, new.macs, status, reason
+            )
+        )
+    return rows
+
+
+def _reasons(analysis: Analysis, kept: Mapping[str, Array], shielded: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Why a layer's width stayed, by layer: protected by the user, frozen by the graph, or not chosen."""
+    found: dict[str, tuple[str, str]] = {}
+    for group in analysis.groups:
+        for layer in group.producers:
+            if group.kind == "frozen":
+                protected = group.reason == "network output"
+                found[layer] = ("protected" if protected else "frozen", group.reason or "")
+            elif group.name in shielded:
+                found[layer] = ("protected", shielded[group.name])
+    return found
