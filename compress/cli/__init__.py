@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from compress.cli.main import main
+from compress.cli.entry import main
 
 __all__ = ["main"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,17 +21,25 @@ class Console:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        # Of the processes that torchrun starts, one speaks for all.
+        self._speaks = os.environ.get("RANK", "0") == "0"
 
     def say(self, text: str) -> None:
         """Tell the user something beside the result, on stderr."""
-        click.echo(text, err=True)
+        if self._speaks:
+            click.echo(text, err=True)
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
         """Show that ``text`` is under way: a live clock on a terminal, else a line when it took long."""
-        started = time.monotonic()
-        with _clock(text) if sys.stderr.isatty() else contextlib.nullcontext():
+        with self.timed(text), _clock(text) if sys.stderr.isatty() else contextlib.nullcontext():
             yield
+
+    @contextlib.contextmanager
+    def timed(self, text: str) -> Iterator[None]:
+        """Say afterwards how long ``text`` took, where what runs inside shows its own progress."""
+        started = time.monotonic()
+        yield
         seconds = time.monotonic() - started
         if seconds > SLOW_SECONDS:
             self.say(f"{text}: {seconds:.1f} s")
@@ -38,29 +47,26 @@ class Console:
     @contextlib.contextmanager
     def bar(self, text: str) -> Iterator[Callable[[float, str], None]]:
         """Show progress while the context is open; yields ``progress(share done from 0 to 1, what is done)``."""
-        started = time.monotonic()
-        if sys.stderr.isatty():
+        with self.timed(text):
+            if not sys.stderr.isatty():
+                yield lambda share, what: None
+                return
             with _bar(text) as progress:
                 yield progress
-        else:
-            yield lambda share, what: None
-        seconds = time.monotonic() - started
-        if seconds > SLOW_SECONDS:
-            self.say(f"{text}: {seconds:.1f} s")
 
     def result(self, data: Mapping[str, Any]) -> None:
         """Print the JSON document, where JSON was asked for."""
-        if self.as_json:
+        if self.as_json and self._speaks:
             click.echo(json.dumps(data, indent=2, default=str, allow_nan=False))
 
     def line(self, text: str = "") -> None:
         """Print one line of the human-readable result."""
-        if not self.as_json:
+        if not self.as_json and self._speaks:
             click.echo(text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
-        """Print a table of the human-readable result; all columns but the first are right-aligned."""
-        if self.as_json:
+        """Print a table of the human-readable result; columns of figures are right-aligned."""
+        if self.as_json or not self._speaks:
             return
         from rich.box import SIMPLE_HEAD
         from rich.console import Console as RichConsole
@@ -68,10 +74,12 @@ class Console:
         from rich.text import Text
 
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+        cells = [[str(cell) for cell in row] for row in rows]
         for index, column in enumerate(columns):
-            table.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(str(cell)) for cell in row))
+            figures = index > 0 and all(row[index][:1].isdigit() for row in cells if row[index] not in ("", "unknown"))
+            table.add_column(Text(column), justify="right" if figures else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*(Text(cell) for cell in row))
         width = None if sys.stdout.isatty() else PIPE_WIDTH
         RichConsole(width=width, highlight=False).print(table)
 

@@ -14,7 +14,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="What works on this machine.", epilog=EXAMPLES)
 @json_option
 def command(as_json: bool) -> None:
     """Say which parts work on this machine, and how to get the ones that do not."""

@@ -19,7 +19,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Accuracy of a checkpoint or an ONNX file.", epilog=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--data", required=True, metavar="REF", help=DATA_HELP)
 @click.option("--loss", metavar="FILE.py:FUNCTION", help="Loss instead of cross-entropy.")

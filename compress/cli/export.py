@@ -23,7 +23,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Write ONNX and TensorRT engines, verified.", epilog=EXAMPLES)
 @click.argument("checkpoint", type=click.Path(path_type=Path), required=False)
 @click.option("--onnx", is_flag=True, help="Write ONNX (the default where nothing is asked for).")
 @click.option("--trt", is_flag=True, help="Compile TensorRT engines, one per compute capability and precision.")

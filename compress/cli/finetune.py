@@ -9,7 +9,15 @@ import click
 
 from compress.cli.console import Console
 from compress.cli.interrupt import resumable
-from compress.cli.options import DATA_HELP, force_option, json_option, loading_options, take, training_options
+from compress.cli.options import (
+    DATA_HELP,
+    force_option,
+    json_option,
+    loading_options,
+    restart_option,
+    take,
+    training_options,
+)
 from compress.pipeline.tables import metric
 
 EXAMPLES = """\b
@@ -21,7 +29,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Train a network, from a checkpoint or from nothing.", epilog=EXAMPLES)
 @click.argument("checkpoint")
 @loading_options
 @click.option("--data", required=True, metavar="REF", help=DATA_HELP)
@@ -30,6 +38,7 @@ Examples:
 @training_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: CHECKPOINT.finetuned.pt2 beside it.")
 @force_option
+@restart_option
 @json_option
 def command(checkpoint: str, as_json: bool, **options: Any) -> None:
     """Train CHECKPOINT on data; the best epoch on the validation part is written.

@@ -19,7 +19,7 @@ Exit codes: 0 not slower than allowed; 1 slower; 3 undecided, or asked for less 
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="May the new file replace the old one? (exit code)", epilog=EXAMPLES)
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("candidate", type=click.Path(path_type=Path))
 @click.option(

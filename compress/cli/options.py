@@ -26,8 +26,14 @@ def force_option(function: Decorated) -> Decorated:
     return click.option("--force", is_flag=True, help="Replace output files that exist already.")(function)
 
 
+def restart_option(function: Decorated) -> Decorated:
+    """``--restart``: forget the state of an interrupted run."""
+    text = "Start training over where an interrupted run left its state."
+    return click.option("--restart", is_flag=True, help=text)(function)
+
+
 def loading_options(function: Decorated) -> Decorated:
-    """``--model``, ``--trust-checkpoint`` and ``--input-size``: how a checkpoint becomes a network."""
+    """``--model``, ``--trust-checkpoint``, ``--input-size`` and ``--submodule``: how a checkpoint becomes a network."""
     decorators: list[Decorator[Any]] = [
         click.option(
             "--model",
@@ -44,6 +50,7 @@ def loading_options(function: Decorated) -> Decorated:
             callback=_input_size,
             help="Input size without the batch, such as 3,224,224. Default: the one recorded for the architecture.",
         ),
+        click.option("--submodule", metavar="NAME", help="Take only this part of the network, such as a backbone."),
     ]
     for decorator in reversed(decorators):
         function = decorator(function)

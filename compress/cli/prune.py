@@ -6,15 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from compress.cli.console import Console
 from compress.cli.interrupt import resumable
-from compress.cli.options import force_option, json_option, loading_options, parse_keep, take, training_options
+from compress.cli.options import (
+    force_option,
+    json_option,
+    loading_options,
+    parse_keep,
+    restart_option,
+    take,
+    training_options,
+)
 from compress.pipeline.tables import amount, metric, percent
 
 if TYPE_CHECKING:
     from compress.pipeline.prune import PruneOutcome
 
+CHOOSING = ("target", "criterion", "scope", "granularity", "ignore", "keep")
 STAGES = {
     "dense": "dense network",
     "pruned": "after cutting",
@@ -32,7 +42,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Remove channels: a smaller network out of a trained one.", epilog=EXAMPLES)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @loading_options
 @click.option("--data", metavar="REF", help="Data to measure accuracy and finetune on: digits, imagefolder:DIR, ...")
@@ -66,7 +76,6 @@ Examples:
     callback=parse_keep,
     help="Share kept in these layers; repeatable.",
 )
-@click.option("--submodule", metavar="NAME", help="Prune only this part, such as a detector's backbone.")
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Replay a saved plan instead of choosing.")
 @click.option("--save-plan", type=click.Path(path_type=Path), help="Also write the plan as JSON.")
 @click.option("--dry-run", is_flag=True, help="Show what would be cut; write nothing.")
@@ -74,20 +83,30 @@ Examples:
 @training_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: CHECKPOINT.pruned.pt2 beside it.")
 @force_option
+@restart_option
 @json_option
-def command(checkpoint: Path, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def command(context: click.Context, checkpoint: Path, as_json: bool, **options: Any) -> None:
     """Remove channels from CHECKPOINT until the target is met; with --data, measure and finetune."""
     from compress.pipeline.finetuning import TrainingOptions
     from compress.pipeline.loading import Loading
     from compress.pipeline.prune import Choice, PruneRequest, run
 
     console = Console(as_json=as_json)
+    _refuse_beside_plan(context)
     parts = take(Choice, options), take(Loading, options), take(TrainingOptions, options)
     request = PruneRequest(checkpoint, *parts, **options)
     with resumable(request.how_to_resume()):
         outcome = run(request, console)
     console.result(as_data(outcome))
     show(outcome, console)
+
+
+def _refuse_beside_plan(context: click.Context) -> None:
+    """A plan says what is kept: an option that says otherwise would be ignored silently."""
+    given = [name for name in CHOOSING if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if context.params["plan_file"] is not None and given:
+        raise click.UsageError(f"--plan decides what is kept, so --{given[0]} cannot be given beside it")
 
 
 def as_data(outcome: PruneOutcome) -> dict[str, Any]:

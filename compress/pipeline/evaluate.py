@@ -6,6 +6,7 @@ from pathlib import Path
 
 from compress.pipeline.finetuning import Metrics, TrainingOptions, load_data, measure
 from compress.pipeline.loading import Loading, open_program, require_file
+from compress.pipeline.onnx_data import measure_onnx
 from compress.pipeline.reporter import Reporter
 
 
@@ -17,10 +18,7 @@ def run(file: Path, data: str, loading: Loading, options: TrainingOptions, repor
     """
     require_file(file)
     if file.suffix == ".onnx":
-        from compress.training import evaluate
-
-        with reporter.step(f"measuring accuracy of {file}"):
-            return dict(evaluate(file, data, **options.given()))
+        return measure_onnx(file, data, options, reporter)
     program = open_program(file, loading, reporter)
     source = load_data(data, program, options, reporter)
     return measure(program, source, options, file.name, reporter)

@@ -12,7 +12,9 @@ from compress.pipeline.finetuning import (
     Metrics,
     TrainingOptions,
     finetune,
+    finish,
     how_to_resume,
+    is_first_process,
     load_data,
     measure,
     run_folder,
@@ -43,6 +45,7 @@ class FinetuneRequest:
     teacher: Path | None = None
     output: Path | None = None
     force: bool = False
+    restart: bool = False
 
     @property
     def destination(self) -> Path:
@@ -52,7 +55,7 @@ class FinetuneRequest:
         if is_reference(self.checkpoint):
             return Path(self.checkpoint.rpartition(":")[2].partition("?")[0] + ".pt2")
         source = Path(self.checkpoint)
-        return source.with_name(f"{source.stem}.finetuned.pt2")
+        return source.parent / f"{source.stem}.finetuned.pt2"
 
     def check(self) -> None:
         """Fail before any work starts where the request cannot succeed. Raises :class:`InputError`."""
@@ -95,20 +98,22 @@ def run(request: FinetuneRequest, reporter: Reporter) -> FinetuneOutcome:
     program = _open(request, reporter)
     teacher = open_program(request.teacher, Loading(), reporter) if request.teacher else None
     source = load_data(request.data, program, request.training, reporter)
-    before = measure(program, source, request.training, "before", reporter)
+    before = measure(program, source, request.training, "accuracy before", reporter)
     program, after = finetune(
         program,
         source,
         request.training,
         epochs=request.epochs,
         teacher=teacher,
-        output=request.destination,
-        force=request.force,
+        folder=run_folder(request.destination),
+        restart=request.restart,
         reporter=reporter,
     )
     accuracy = program.info.metrics.get("accuracy", {})
     program.info.metrics["accuracy"] = {**accuracy, "data": request.data, "finetuned": after}
-    program.save(request.destination, overwrite=request.force)
+    if is_first_process():
+        program.save(request.destination, overwrite=request.force)
+        finish(run_folder(request.destination))
     return FinetuneOutcome(request.destination, before, after, run_folder(request.destination))
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.pipeline.reporter import Reporter
+from compress.pipeline.tables import metric
 
 if TYPE_CHECKING:
     from compress import Program
     from compress.data import DataSource
 
 Metrics = dict[str, Any]
+
+STATE_NAME, BEST_NAME = "state.pt", "best.pt"
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,66 @@ def measure(
     """Return the metrics of ``program`` on the validation part of ``source``."""
     from compress.training import evaluate
 
-    with reporter.step(f"measuring accuracy ({what})"):
-        return dict(evaluate(program, source, metric=options.metric, loss=options.loss))
+    metrics = dict(evaluate(program, source, metric=options.metric, loss=options.loss))
+    reporter.say(f"{what}: {metric(metrics)}")
+    return metrics
 
 
 def run_folder(output: Path) -> Path:
     """Return the folder that holds the state and the log of the training that ends in ``output``."""
-    return output.with_name(output.name.removesuffix(output.suffix) + ".run")
+    return output.parent / f"{output.stem}.run"
 
 
 def how_to_resume(output: Path, epochs: int) -> str:
     """Return the sentence that Ctrl-C prints."""
     if epochs == 0:
         return "nothing was written; run the same command again"
-    return f"run the same command again to go on from the last finished epoch (state in {run_folder(output)})"
+    return f"run the same command again to go on (state in {run_folder(output)})"
+
+
+def finetune(
+    program: Program,
+    source: DataSource,
+    options: TrainingOptions,
+    *,
+    epochs: int,
+    teacher: Program | None,
+    folder: Path,
+    restart: bool,
+    reporter: Reporter,
+) -> tuple[Program, Metrics]:
+    """Train, keeping the state in ``folder``; return the network of the best epoch and its metrics.
+
+    Raises:
+        compress.errors.CompressError: the settings are wrong, the state belongs to another run, the user stopped it ...
+    """
+    from compress import training
+
+    config = training.config_of(epochs=epochs, **options.given())
+    started = (folder / STATE_NAME).exists()
+    if started and not restart:
+        reporter.say(f"going on from the state in {folder} (--restart starts over)")
+    reporter.say(f"finetuning for {epochs} epochs" + (", distilled from the dense network" if teacher else ""))
+    with reporter.timed("finetuning"):
+        result = training.finetune(
+            program,
+            source,
+            config,
+            teacher=teacher,
+            output_dir=folder,
+            resume=not restart,
+            quiet=not is_first_process(),
+        )
+    reporter.say(f"best epoch {result.best_epoch} of {epochs}: {metric(result.metrics)}")
+    return result.program, result.metrics
+
+
+def finish(folder: Path) -> None:
+    """Drop the state of a run whose result is saved; its log stays."""
+    for name in (STATE_NAME, BEST_NAME):
+        (folder / name).unlink(missing_ok=True)
+
+
+def is_first_process() -> bool:
+    """Return whether this process is the one that prints and writes, under torchrun or alone."""
+    return int(os.environ.get("RANK", "0")) == 0

@@ -21,11 +21,12 @@ _REFERENCE = re.compile(r"^(torchvision|timm|models):.|\.py:.")
 
 @dataclass(frozen=True)
 class Loading:
-    """How a checkpoint becomes a network: the options ``--model``, ``--trust-checkpoint`` and ``--input-size``."""
+    """How a checkpoint becomes a network: the options of the same names."""
 
     model: str | None = None
     trust_checkpoint: bool = False
     input_size: tuple[int, ...] | None = None
+    submodule: str | None = None
 
 
 def open_program(checkpoint: Path, loading: Loading, reporter: Reporter) -> Program:
@@ -39,6 +40,7 @@ def open_program(checkpoint: Path, loading: Loading, reporter: Reporter) -> Prog
             model=loading.model,
             trust_checkpoint=loading.trust_checkpoint,
             input_size=loading.input_size,
+            submodule=loading.submodule,
             say=reporter.say,
         )
 
@@ -51,7 +53,7 @@ def create_program(reference: str, loading: Loading, seed: int, reporter: Report
         from compress.loading import create
 
         torch.manual_seed(seed)
-        return create(reference, input_size=loading.input_size)
+        return create(reference, input_size=loading.input_size, submodule=loading.submodule)
 
 
 def is_reference(text: str) -> bool:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from compress.errors import InputError
 from compress.files import check_writable, sha256_file
-from compress.pipeline.finetuning import Metrics, TrainingOptions, finetune, how_to_resume, load_data, measure
+from compress.pipeline.finetuning import (
+    Metrics,
+    TrainingOptions,
+    finetune,
+    finish,
+    how_to_resume,
+    is_first_process,
+    load_data,
+    measure,
+    run_folder,
+)
 from compress.pipeline.loading import PROGRAM_SUFFIXES, Loading, open_program, require_file
 from compress.pipeline.reporter import Reporter
 
@@ -30,7 +40,6 @@ class Choice:
     granularity: int = 8
     ignore: tuple[str, ...] = ()
     keep: Mapping[str, float] = field(default_factory=dict)
-    submodule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,11 +57,12 @@ class PruneRequest:
     dry_run: bool = False
     output: Path | None = None
     force: bool = False
+    restart: bool = False
 
     @property
     def destination(self) -> Path:
         """The file to write."""
-        return self.output or self.checkpoint.with_name(f"{self.checkpoint.stem}.pruned.pt2")
+        return self.output or self.checkpoint.parent / f"{self.checkpoint.stem}.pruned.pt2"
 
     def check(self) -> None:
         """Fail before any work starts where the request cannot succeed.
@@ -103,7 +113,7 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
     source = load_data(request.data, dense, request.training, reporter) if request.data else None
     accuracy: dict[str, Metrics] = {}
     if source is not None and not request.dry_run:
-        accuracy["dense"] = measure(dense, source, request.training, "dense network", reporter)
+        accuracy["dense"] = measure(dense, source, request.training, "accuracy of the dense network", reporter)
     result = _prune(request, dense, source, reporter)
     program = result.program
     if request.dry_run:
@@ -112,8 +122,10 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
     if source is not None:
         program = _recover(request, dense, program, source, accuracy, reporter)
     _remember(program, request, result, accuracy)
-    program.save(request.destination, overwrite=request.force)
-    _save_plan(request, result)
+    if is_first_process():
+        program.save(request.destination, overwrite=request.force)
+        _save_plan(request, result)
+        finish(run_folder(request.destination))
     return PruneOutcome(result, request.destination, accuracy or None)
 
 
@@ -143,10 +155,12 @@ def _recover(
     """Bring accuracy back: batch-norm statistics first, then finetuning with the dense network as teacher."""
     from compress.training import reestimate_batch_norm
 
-    accuracy["pruned"] = measure(program, source, request.training, "after cutting", reporter)
+    accuracy["pruned"] = measure(program, source, request.training, "accuracy after cutting", reporter)
     with reporter.step("re-estimating batch-norm statistics"):
         reestimate_batch_norm(program, source, seed=request.training.seed)
-    accuracy["batch_norm"] = measure(program, source, request.training, "after batch-norm re-estimation", reporter)
+    accuracy["batch_norm"] = measure(
+        program, source, request.training, "accuracy after batch-norm re-estimation", reporter
+    )
     if request.epochs:
         program, accuracy["finetuned"] = finetune(
             program,
@@ -154,8 +168,8 @@ def _recover(
             request.training,
             epochs=request.epochs,
             teacher=dense,
-            output=request.destination,
-            force=request.force,
+            folder=run_folder(request.destination),
+            restart=request.restart,
             reporter=reporter,
         )
     return program
@@ -182,6 +196,8 @@ def summary(result: PruneResult) -> dict[str, Any]:
         "requested": report.requested,
         "achieved": report.achieved,
         "note": report.note,
+        "reachable": report.reachable,
+        "unknown_operators": report.unknown_operators,
         "before": report.before.summary(),
         "after": report.after.summary(),
         "layers": [asdict(layer) for layer in report.layers],

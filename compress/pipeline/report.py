@@ -6,12 +6,13 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from compress.files import check_writable
 from compress.pipeline.evidence import Evidence, gather
-from compress.pipeline.finetuning import Metrics
+from compress.pipeline.finetuning import Metrics, TrainingOptions
 from compress.pipeline.loading import require_file
+from compress.pipeline.onnx_data import measure_onnx
 from compress.pipeline.profile import Gauge
 from compress.pipeline.reporter import Reporter
 
@@ -24,7 +25,7 @@ NOT_RECORDED = "no network file is known for this ONNX file (give --programs)"
 SHARES = ("top1", "top5")
 
 
-class Screen(Reporter, Gauge):
+class Screen(Reporter, Gauge, Protocol):
     """What a report needs of its caller: messages, steps and bars."""
 
 
@@ -132,9 +133,7 @@ def _describe(request: ReportRequest, before: Evidence, after: Evidence) -> Repo
         source=before.source(),
         result=after.source(),
         steps=[StepRow.model_validate(step.model_dump()) for step in info.provenance] if info else [],
-        layers=[LayerRow.model_validate(row) for row in info.metrics.get("pruning", {}).get("layers", [])]
-        if info
-        else [],
+        layers=[LayerRow.model_validate(row) for row in layers],
         verification=[*before.verification(), *after.verification()],
         engines=[*before.engines(), *after.engines()],
     )
@@ -172,10 +171,7 @@ def _accuracy(request: ReportRequest, evidence: Evidence, screen: Screen) -> Met
     """Measured on the deployment file where data is given, else what the network's file recorded."""
     if request.data is None:
         return evidence.recorded_accuracy()
-    from compress.training import evaluate
-
-    with screen.step(f"measuring accuracy of {evidence.onnx.name}"):
-        return dict(evaluate(evidence.onnx, request.data)) | {"data": request.data}
+    return measure_onnx(evidence.onnx, request.data, TrainingOptions(), screen) | {"data": request.data}
 
 
 def _count_rows(before: Program | None, after: Program | None) -> list[FigureRow]:

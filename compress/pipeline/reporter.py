@@ -18,6 +18,10 @@ class Reporter(Protocol):
         """Show that ``text`` is under way for as long as the context is open."""
         ...
 
+    def timed(self, text: str) -> contextlib.AbstractContextManager[None]:
+        """Say afterwards how long ``text`` took, where what runs inside shows its own progress."""
+        ...
+
 
 class Silent:
     """A :class:`Reporter` that says nothing, for callers from Python."""
@@ -27,5 +31,10 @@ class Silent:
 
     @contextlib.contextmanager
     def step(self, text: str) -> Iterator[None]:
+        """Do the step without a word."""
+        yield
+
+    @contextlib.contextmanager
+    def timed(self, text: str) -> Iterator[None]:
         """Do the step without a word."""
         yield

@@ -69,8 +69,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        error.show()
-        return EXIT_USAGE
+        return _fail(_usage(error), EXIT_USAGE)
     except CompressError as error:
         return _fail(" ".join(str(error).split()), error.exit_code)
     except Interrupted as error:
@@ -90,8 +89,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _bug(error)
 
 
+def _usage(error: click.ClickException) -> str:
+    """What the user got wrong on the command line, and where the help is."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else "compress"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see {path} --help"
+
+
 def _fail(message: str, code: int) -> int:
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"{'interrupted' if code == EXIT_INTERRUPTED else 'error'}: {message}", err=True)
     return code
 
 
