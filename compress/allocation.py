@@ -45,7 +45,9 @@ class Target:
 
 
 class Ladder:
-    """The widths that a group may have under a granularity in channels, in ascending order; the full width is the last."""
+    """The widths that a group may have under a granularity in channels, in ascending order; the full width is the
+    last.
+    """
 
     def __init__(self, group: Group, granularity: int, least: float) -> None:
         step = granularity // math.gcd(granularity, group.cell)
@@ -149,7 +151,7 @@ def _settle(
     best, widths = float(miss.min()), choices[int(miss.argmin())]
     while best > _CLOSE:
         moves = []
-        for position in np.flatnonzero(free):
+        for position in np.flatnonzero(free).tolist():
             for width in ladders[position].neighbours(int(widths[position])):
                 moved = widths.copy()
                 moved[position] = width
@@ -171,7 +173,7 @@ def _remark(
     floor_widths = np.where(free, [ladder.rungs[0] for ladder in ladders], start)
     floor = float(model.relative(target.measure, floor_widths)[0])
     if target.share < floor:
-        return f"the floor is {target.measure}={floor:.3f}: what is protected, frozen or at its least width costs that much"
+        return f"the floor is {target.measure}={floor:.3f}: what is protected, frozen or at its least width"
     if not free.any():
         return "no group is free to shrink"
     return f"{target.measure}={achieved:.3f} is the nearest that this granularity allows"

@@ -1,6 +1,6 @@
 """Counting. The rule: multiply-accumulates (MACs) of convolution, linear and matrix products, at batch 1 and the stated
-input size; a bias costs nothing, nor do element-wise operators, normalisation and pooling. A parameter shared by several
-names or calls counts once; MACs count for every call."""
+input size; a bias costs nothing, nor do element-wise operators, normalisation and pooling. A parameter shared by
+several names or calls counts once; MACs count for every call."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ ATTENTION = {_aten.scaled_dot_product_attention.default}
 
 @dataclass(frozen=True)
 class LayerCount:
-    """One operator that multiplies: its layer name, kind, weight shape (None without a weight) and figures at batch 1."""
+    """One operator that multiplies: its layer name, kind, weight shape (None without a weight) and figures at
+    batch 1.
+    """
 
     name: str
     kind: str
@@ -101,7 +103,9 @@ def _layer(node: fx.Node, shapes: Shapes, tensors: dict[str, torch.Tensor]) -> L
 
 
 def layer_name(node: fx.Node) -> str:
-    """The module path of the operator's weight where it has one, else where the operator stands, else the node's name."""
+    """The module path of the operator's weight where it has one, else where the operator stands, else the node's
+    name.
+    """
     weight = weight_name(node)
     if weight is not None:
         return weight.rpartition(".")[0] or weight

@@ -1,4 +1,6 @@
-"""What a Program carries beside graph and weights: where it came from, what was done to it, how its input is prepared."""
+"""What a Program carries beside graph and weights: where it came from, what was done to it, how its input is
+prepared.
+"""
 
 from __future__ import annotations
 

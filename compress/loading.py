@@ -34,7 +34,7 @@ def load(
         model: a model reference for a state dict, such as ``torchvision:resnet50`` or ``file.py:factory``. Recognised
             from parameter names and shapes where None.
         trust_checkpoint: allow a pickled module, which can run code while it is read.
-        input_size: ``(channels, height, width)`` to capture with, where the reference records none or another is wanted.
+        input_size: ``(channels, height, width)`` to capture with, where none is recorded or another is wanted.
         submodule: capture this part of the network alone (a detector's backbone).
         dynamic_size: leave height and width open.
         say: called with a line on what was recognised or assumed.
@@ -182,7 +182,7 @@ def _capture_part(
     return capture(parts[submodule], _inputs_of(module, parts[submodule], example, submodule), dynamic_size=dynamic)
 
 
-class _Reached(Exception):
+class _ReachedError(Exception):
     """Stops the run once the submodule's inputs are known."""
 
 
@@ -192,14 +192,14 @@ def _inputs_of(module: nn.Module, part: nn.Module, example: tuple[torch.Tensor, 
 
     def catch(_: nn.Module, args: tuple[Any, ...]) -> None:
         seen.append(args)
-        raise _Reached
+        raise _ReachedError
 
     handle = part.register_forward_pre_hook(catch)
     training = module.training
     try:
         with torch.no_grad():
             module.eval()(*example)
-    except _Reached:
+    except _ReachedError:
         pass
     finally:
         handle.remove()

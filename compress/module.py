@@ -1,4 +1,6 @@
-"""The ``nn.Module`` face of a Program: one parameter tree, two generated forward functions, working train() and eval()."""
+"""The ``nn.Module`` face of a Program: one parameter tree, two generated forward functions, working train() and
+eval().
+"""
 
 from __future__ import annotations
 

@@ -235,7 +235,9 @@ class Program:
         return torch.export.export(module, inputs, dynamic_shapes=shapes)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write ``.pt2`` (plain ``torch.export.load`` opens it) or ``.safetensors`` (needs no particular torch), atomically.
+        """Write a file atomically, in the form that its ending names.
+
+        Plain ``torch.export.load`` opens a ``.pt2``; a ``.safetensors`` needs no particular version of torch.
 
         Raises:
             InputError: unknown ending, folder missing, file exists and ``overwrite`` is false, or ``.safetensors``

@@ -16,7 +16,9 @@ from compress.sizes import SizeModel
 
 @dataclass(frozen=True)
 class LayerReport:
-    """A layer before and after. ``status`` is pruned, kept, protected or frozen; ``reason`` says why its width stayed."""
+    """A layer before and after. ``status`` is pruned, kept, protected or frozen; ``reason`` says why its width
+    stayed.
+    """
 
     name: str
     kind: str

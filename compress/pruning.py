@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -68,7 +68,7 @@ def prune(
 
     Args:
         program: what to prune.
-        target: ``macs=0.5``, ``params=0.5`` or ``ratio=0.5`` (share of prunable channels kept), relative to ``program``.
+        target: ``macs=0.5``, ``params=0.5`` or ``ratio=0.5`` (share of prunable channels), relative to ``program``.
         criterion: ``l1``, ``l2``, ``bn-scale``, ``taylor`` (needs ``data``) or ``random``.
         scope: ``global`` ranks all channels together, ``local`` takes the same share of every group.
         granularity: kept channel counts are multiples of this (runtimes are slow at odd widths).
@@ -80,7 +80,8 @@ def prune(
         dry_run: choose and report, cut nothing.
 
     Raises:
-        PlanError: a wrong target, criterion, scope or granularity; a pattern that matches nothing; a plan that does not fit.
+        PlanError: a wrong target, criterion, scope or granularity; a pattern that matches nothing; a plan that
+            does not fit.
     """
     request = _checked(
         _Request(Target.parse(target), criterion, scope, granularity, tuple(ignore), dict(keep or {}), seed)
@@ -171,7 +172,7 @@ def _best(group: Group, scores: np.ndarray | None, width: int) -> tuple[int, ...
 def _batches(data: DataSource | Iterable[Any], seed: int) -> Iterator[tuple[tuple[torch.Tensor, ...], Any]]:
     train = getattr(data, "train", None)
     if train is None:
-        for inputs, target in data:
+        for inputs, target in cast("Iterable[Any]", data):
             yield (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs), target
         return
     for number, batch in enumerate(train.epoch(_SCORE_BATCH_SIZE, seed=seed, epoch=0, augment=False)):

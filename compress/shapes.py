@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-Shapes = dict[fx.Node, Any]
+Shapes = dict[Any, Any]  # by node
 
 
 def shapes_of(
@@ -16,7 +16,7 @@ def shapes_of(
     tensors: Mapping[str, torch.Tensor],
     inputs: Mapping[str, tuple[tuple[int, ...], torch.dtype]] | None = None,
 ) -> Shapes:
-    """Return for each node the shape of its value as a tuple of ints; a list of shapes for operators with several results.
+    """Return for each node the shape of its value: a tuple of ints, or a list of them for several results.
 
     Nodes whose value is not a tensor (sizes) map to the value itself.
 

@@ -1,4 +1,6 @@
-"""The exact cost of any choice of widths, without cutting anything: sums of products of lengths that are affine in the widths."""
+"""The exact cost of any choice of widths, without cutting anything: sums of products of lengths that are affine in
+the widths.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ Figures = NDArray[np.float64]
 
 
 class SizeModel:
-    """MACs, parameters and channels as functions of the kept widths of ``groups``; exact, as :mod:`compress.counting` counts."""
+    """MACs, parameters and channels as functions of the kept widths of ``groups``; exact, as
+    :mod:`compress.counting` counts.
+    """
 
     def __init__(self, analysis: Analysis, groups: Sequence[Group]) -> None:
         self._analysis = analysis

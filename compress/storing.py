@@ -1,4 +1,6 @@
-"""The two file forms of a Program: ``.pt2`` (self-contained graph) and ``.safetensors`` (weights, plans, model reference)."""
+"""The two file forms of a Program: ``.pt2`` (self-contained graph) and ``.safetensors`` (weights, plans, model
+reference).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, safe_open, save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from compress.capturing import from_exported
 from compress.checkpoints import sanitise_pt2
@@ -82,7 +85,7 @@ def load_durable(path: Path, base: Program) -> Program:
     extra = sorted(set(weights) - set(program.tensors))
     if wrong or extra:
         raise CheckpointError(
-            f"{len(wrong) + len(extra)} tensors do not fit the network that the plans make, first {sorted(wrong + extra)[0]}",
+            f"{len(wrong) + len(extra)} tensors do not fit what the plans make, first {min(wrong + extra)}",
             where=str(path),
             hint="the model's definition changed since the file was written; use the .pt2 form",
         )
@@ -148,8 +151,9 @@ def _load_exported(buffer: io.BytesIO, extra: dict[str, str], path: Path) -> tor
         return torch.export.load(buffer, extra_files=extra)
     except Exception as error:  # the deserialiser raises whatever the damaged part made it stumble over
         first = next((line for line in str(error).splitlines() if line.strip()), "")
+        cause = f"{type(error).__name__}: {first[:200]}"
         raise CheckpointError(
-            f"is not an exported program that torch {torch.__version__} can read ({type(error).__name__}: {first[:200]})",
+            f"is not an exported program that torch {torch.__version__} can read ({cause})",
             where=str(path),
             hint="write it again with torch.export.save",
         ) from error

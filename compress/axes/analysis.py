@@ -1,4 +1,6 @@
-"""From a Program to its groups: both graphs are traced over shared parameter axes, ties are resolved, atoms are classed."""
+"""From a Program to its groups: both graphs are traced over shared parameter axes, ties are resolved, atoms are
+classed.
+"""
 
 from __future__ import annotations
 

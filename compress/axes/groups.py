@@ -22,7 +22,9 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Atoms that can replace each other. ``kind`` is ``exact`` (removal equals masking) or ``frozen`` (``reason`` says why).
+    """Atoms that can replace each other.
+
+    ``kind`` is ``exact`` (removal equals masking) or ``frozen`` (``reason`` says why).
 
     ``width`` is the number of atoms, ``cell`` the number of channels that one atom takes in the layer that produces it.
     """
@@ -135,7 +137,9 @@ def _named(groups: list[Group]) -> list[Group]:
 
 
 def frozen_groups(atoms: Atoms, stored: Mapping[str, Axes], layers: Iterable[tuple[str, int]]) -> list[Group]:
-    """One entry for each width in ``layers`` (tensor, dimension) and reason, of the indices that can never be removed."""
+    """One entry for each width in ``layers`` (tensor, dimension) and reason, of the indices that can never be
+    removed.
+    """
     found = []
     for name, dim in layers:
         atom = atoms.of(stored[name][dim])

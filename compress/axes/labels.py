@@ -20,7 +20,9 @@ def fixed(size: int) -> Array:
 
 @dataclass(frozen=True)
 class Atoms:
-    """The result of resolving all ties. ``atom[label]`` numbers the classes; ``reason[atom]`` is why one is frozen, or None."""
+    """The result of resolving all ties. ``atom[label]`` numbers the classes; ``reason[atom]`` is why one is
+    frozen, or None.
+    """
 
     atom: Array
     frozen: NDArray[np.bool_]

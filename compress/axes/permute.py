@@ -46,7 +46,9 @@ def _derangement(width: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def moved_share(analysis: Analysis) -> float:
-    """Share of the parameters' elements that :func:`permute` moves: those with an index in some group of two or more."""
+    """Share of the parameters' elements that :func:`permute` moves: those with an index in some group of two or
+    more.
+    """
     moved = total = 0
     names = analysis.program.parameter_names
     masks = {name: [np.zeros(size, bool) for size in analysis.program.tensors[name].shape] for name in names}

@@ -10,9 +10,10 @@ from compress.program import Program
 
 
 def randomised(program: Program, seed: int = 0) -> Program:
-    """Return a copy with every floating-point tensor drawn anew: weights scaled by fan-in, scales around 1, variances positive.
+    """Return a copy with every floating-point tensor drawn anew.
 
-    No value is zero, so that what an index contributes is never hidden.
+    Weights are scaled by fan-in, scales lie around 1, variances are positive. No value is zero, so that what an
+    index contributes is never hidden.
     """
     generator = torch.Generator().manual_seed(seed)
     tensors = {}

@@ -84,7 +84,7 @@ def _export(
         {0: batch} | ({2: Dim.AUTO, 3: Dim.AUTO} if dynamic_size and value.ndim == 4 else {}) for value in inputs
     )
     mode = "training" if training else "evaluation"
-    with warnings.catch_warnings(), _quiet("torch.export", "torch._export", "torch.fx"):
+    with warnings.catch_warnings(), _Quiet("torch.export", "torch._export", "torch.fx"):
         warnings.simplefilter("ignore")
         try:
             return torch.export.export(clone, inputs, dynamic_shapes=_for_signature(clone, shapes))
@@ -92,8 +92,9 @@ def _export(
             raise CaptureError(f"{type(module).__name__} is nested too deeply to be traced in {mode} mode") from error
         except Exception as error:  # torch.export raises many unrelated types for a network that it cannot trace
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            cause = f"{type(error).__name__}: {first.strip()[:300]}"
             raise CaptureError(
-                f"torch.export cannot trace {type(module).__name__} in {mode} mode ({type(error).__name__}: {first.strip()[:300]})",
+                f"torch.export cannot trace {type(module).__name__} in {mode} mode ({cause})",
                 hint="check the input size (--input-size), or capture a part of it (--submodule)",
             ) from error
 
@@ -106,7 +107,7 @@ def _for_signature(module: nn.Module, shapes: tuple[dict[int, Any], ...]) -> tup
     return (shapes,) if kinds and kinds[0] is inspect.Parameter.VAR_POSITIONAL else shapes
 
 
-class _quiet:
+class _Quiet:
     """Hold back the exporter's own log lines: what matters reaches the user as an error."""
 
     def __init__(self, *names: str) -> None:
@@ -123,7 +124,7 @@ class _quiet:
 
 
 def _state(module: nn.Module) -> dict[str, torch.Tensor]:
-    named = dict(module.named_parameters(remove_duplicate=False))
+    named: dict[str, torch.Tensor] = dict(module.named_parameters(remove_duplicate=False))
     named.update(module.named_buffers(remove_duplicate=False))
     return named
 

@@ -63,7 +63,9 @@ def write_out_attention_scale(graph: fx.Graph, tensors: dict[str, torch.Tensor])
 
 
 def inline_wrappers(graph: fx.Graph, module: Any) -> None:
-    """Replace higher-order blocks (autocast, grad mode) by their content; inference in one precision does not need them."""
+    """Replace higher-order blocks (autocast, grad mode) by their content; inference in one precision does not need
+    them.
+    """
     for node in list(graph.nodes):
         name = getattr(node.target, "__name__", "")
         if node.op != "call_function" or name not in _WRAPPERS:

@@ -19,7 +19,9 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ScoreContext:
-    """What a criterion may look at: the analysed network, batches of ``(inputs, target)`` where data was given, a seed."""
+    """What a criterion may look at: the analysed network, batches of ``(inputs, target)`` where data was given, a
+    seed.
+    """
 
     analysis: Analysis
     batches: Iterable[Any] | None

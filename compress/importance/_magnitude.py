@@ -1,4 +1,6 @@
-"""Magnitude: a channel whose weights are small contributes little (Li et al. 2017, Pruning Filters for Efficient ConvNets)."""
+"""Magnitude: a channel whose weights are small contributes little (Li et al. 2017, Pruning Filters for Efficient
+ConvNets).
+"""
 
 from __future__ import annotations
 

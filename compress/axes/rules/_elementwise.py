@@ -10,17 +10,27 @@ from compress.axes.labels import fixed
 from compress.axes.trace import Axes, Trace, argument, aten, rule
 
 _OPERATORS = aten(
-    "relu relu_ relu6 relu6_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu gelu_ silu silu_ mish mish_ sigmoid sigmoid_ "
-    "tanh tanh_ hardtanh hardtanh_ hardswish hardswish_ hardsigmoid hardsigmoid_ softplus log_sigmoid softsign logit erf exp exp_ log "
-    "log1p sqrt rsqrt square abs neg reciprocal sign sin cos floor ceil round trunc clamp clamp_ clamp.Tensor clamp_min clamp_max "
-    "clamp_min_ clamp_max_ pow.Tensor_Scalar pow.Tensor_Tensor dropout dropout_ feature_dropout feature_dropout_ alpha_dropout "
-    "bernoulli_.float bernoulli.p bernoulli clone contiguous detach detach_ alias lift_fresh_copy to.dtype to.device to.dtype_layout "
+    "relu relu_ relu6 relu6_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu gelu_ silu silu_ mish "
+    "mish_ sigmoid sigmoid_ "
+    "tanh tanh_ hardtanh hardtanh_ hardswish hardswish_ hardsigmoid hardsigmoid_ softplus log_sigmoid softsign "
+    "logit erf exp exp_ log "
+    "log1p sqrt rsqrt square abs neg reciprocal sign sin cos floor ceil round trunc clamp clamp_ clamp.Tensor "
+    "clamp_min clamp_max "
+    "clamp_min_ clamp_max_ pow.Tensor_Scalar pow.Tensor_Tensor dropout dropout_ feature_dropout "
+    "feature_dropout_ alpha_dropout "
+    "bernoulli_.float bernoulli.p bernoulli clone contiguous detach detach_ alias lift_fresh_copy to.dtype "
+    "to.device to.dtype_layout "
     "to.other _to_copy type_as float half double positive "
-    "add.Tensor add_.Tensor add.Scalar add_.Scalar sub.Tensor sub_.Tensor sub.Scalar rsub.Scalar rsub.Tensor mul.Tensor mul_.Tensor "
-    "mul.Scalar mul_.Scalar div.Tensor div_.Tensor div.Scalar div_.Scalar div.Tensor_mode maximum minimum where.self where.ScalarSelf "
-    "where.ScalarOther where.Scalar masked_fill.Scalar masked_fill_.Scalar masked_fill.Tensor lerp.Scalar lerp.Tensor addcmul addcdiv "
-    "eq.Scalar ne.Scalar lt.Scalar le.Scalar gt.Scalar ge.Scalar eq.Tensor ne.Tensor lt.Tensor le.Tensor gt.Tensor ge.Tensor "
-    "logical_not logical_and logical_or bitwise_not threshold threshold_ zeros_like ones_like full_like rand_like randn_like empty_like"
+    "add.Tensor add_.Tensor add.Scalar add_.Scalar sub.Tensor sub_.Tensor sub.Scalar rsub.Scalar rsub.Tensor "
+    "mul.Tensor mul_.Tensor "
+    "mul.Scalar mul_.Scalar div.Tensor div_.Tensor div.Scalar div_.Scalar div.Tensor_mode maximum minimum "
+    "where.self where.ScalarSelf "
+    "where.ScalarOther where.Scalar masked_fill.Scalar masked_fill_.Scalar masked_fill.Tensor lerp.Scalar "
+    "lerp.Tensor addcmul addcdiv "
+    "eq.Scalar ne.Scalar lt.Scalar le.Scalar gt.Scalar ge.Scalar eq.Tensor ne.Tensor lt.Tensor le.Tensor "
+    "gt.Tensor ge.Tensor "
+    "logical_not logical_and logical_or bitwise_not threshold threshold_ zeros_like ones_like full_like "
+    "rand_like randn_like empty_like"
 )
 
 
@@ -65,7 +75,8 @@ def prelu(trace: Trace, node: fx.Node) -> Any:
 
 @rule(
     *aten(
-        "empty.memory_format zeros ones full rand randn arange arange.start arange.start_step scalar_tensor new_zeros new_ones new_full "
+        "empty.memory_format zeros ones full rand randn arange arange.start arange.start_step scalar_tensor "
+        "new_zeros new_ones new_full "
         "new_empty eye linspace"
     )
 )

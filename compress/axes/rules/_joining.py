@@ -112,9 +112,9 @@ def pad(trace: Trace, node: fx.Node) -> Any:
     """Padding adds indices of its own, which can go with whatever they are combined with later."""
     x = trace.axes(argument(node, 0, "self"))
     amounts = argument(node, 1, "pad")
-    if argument(node, 2, "mode", "constant") not in ("constant", 0, 0.0) and node.target is torch.ops.aten.pad.default:
-        if _pads_live(x, amounts):
-            return trace.refuse(node, "padding that repeats elements")
+    repeats = node.target is torch.ops.aten.pad.default and argument(node, 2, "mode", "constant") != "constant"
+    if repeats and _pads_live(x, amounts):
+        return trace.refuse(node, "padding that repeats elements")
     if any(isinstance(value, fx.Node) or value < 0 for value in amounts):
         return trace.refuse(node, "padding that cuts or is computed")
     result = list(x)

@@ -10,7 +10,8 @@ from compress.axes.labels import fixed
 from compress.axes.trace import Axes, Trace, argument, aten, rule
 
 _POOLS = aten(
-    "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
+    "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
+    "adaptive_avg_pool3d "
     "adaptive_max_pool2d max_pool2d_with_indices upsample_nearest2d.vec upsample_bilinear2d.vec upsample_bicubic2d.vec "
     "upsample_nearest2d upsample_bilinear2d reflection_pad2d replication_pad2d"
 )

@@ -56,7 +56,7 @@ def _regroup(trace: Trace, sources: list[Array], sizes: list[int], place: str) -
         return [fixed(size) for size in sizes]
     total = int(np.prod(sizes))
     if len(live) == 1 and sum(size != 1 for size in sizes) <= 1:
-        grid: list[Array] = np.meshgrid(*sources, indexing="ij") if len(sources) > 1 else [sources[0]]
+        grid = np.meshgrid(*sources, indexing="ij")
         at = next(index for index, labels in enumerate(sources) if labels is live[0])
         merged = grid[at].reshape(total)
         return [merged if size != 1 or total == 1 else fixed(size) for size in sizes]
@@ -117,7 +117,7 @@ def permute(trace: Trace, node: fx.Node) -> Any:
 @rule(operator.getitem)
 def pick(trace: Trace, node: fx.Node) -> Any:
     """One result of an operator with several."""
-    return trace.values[node.args[0]][node.args[1]]
+    return trace.values[argument(node, 0, "a")][argument(node, 1, "b")]
 
 
 @rule(
