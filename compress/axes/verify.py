@@ -1,0 +1,93 @@
+"""The two proofs of DESIGN for any network: permutation invariance and the removal oracle, in float64, everything
+randomised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from compress.axes.analysis import Analysis, analyse
+from compress.axes.labels import Array
+from compress.axes.oracle import masked_forward
+from compress.axes.permute import moved_share, permuted
+from compress.axes.randomise import randomised
+from compress.axes.surgery import remove
+from compress.program import Program
+
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Errors relative to the largest output. ``moved`` is the share of the parameters that the permutation moved.
+
+    ``sensitivity`` is how far the output moves when the input moves by one part in 1e12, over 1e-12: a deep network
+    with random weights can be chaotic, and then rounding alone exceeds any fixed tolerance.
+    """
+
+    permutation_error: float
+    removal_error: float
+    moved: float
+    sensitivity: float
+
+    @property
+    def allowed(self) -> float:
+        """The error that rounding alone may cause."""
+        return max(TOLERANCE, 1e-14 * self.sensitivity)
+
+    @property
+    def passed(self) -> bool:
+        """Whether both errors are within what rounding explains."""
+        return max(self.permutation_error, self.removal_error) <= self.allowed
+
+
+def verify(program: Program, seed: int = 0) -> Verification:
+    """Check that ``program``'s groups are right: on random weights, in float64, with unequal odd keep counts.
+
+    Permutation within groups must leave the function as it is, and the cut network must equal an interpreter that
+    runs the uncut graph with the removed channels masked.
+    """
+    drawn = randomised(program, seed).astype(torch.float64)
+    analysis = analyse(drawn)
+    inputs = drawn.example_inputs(seed=seed)
+    with torch.no_grad():
+        plain = _run(drawn, inputs)
+        nudged = _run(drawn, tuple(x * (1 + 1e-12) if x.is_floating_point() else x for x in inputs))
+        moved = _run(permuted(analysis, seed), inputs)
+        keep = odd_keeps(analysis, seed)
+        cut = _run(remove(analysis, keep), inputs)
+        masked = masked_forward(analysis, keep, inputs)
+    return Verification(
+        permutation_error=_error(moved, plain),
+        removal_error=_error(cut, masked),
+        moved=moved_share(analysis),
+        sensitivity=_error(nudged, plain) / 1e-12,
+    )
+
+
+def odd_keeps(analysis: Analysis, seed: int) -> dict[str, Array]:
+    """A random cut in which no two groups keep the same share: equal halves would hide sizes that were swapped."""
+    generator = np.random.default_rng(seed)
+    keep = {}
+    for group in analysis.prunable:
+        if group.width > 1:
+            count = max(1, int(group.width * generator.uniform(0.4, 0.9))) | 1
+            keep[group.name] = np.sort(generator.choice(group.width, min(count, group.width), replace=False))
+    return keep
+
+
+def _run(program: Program, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    outputs = program.module()(*inputs)
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _error(found: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...]) -> float:
+    worst = 0.0
+    for left, right in zip(found, wanted, strict=True):
+        scale = float(right.abs().max()) or 1.0
+        error = float((left - right).abs().max()) / scale
+        worst = max(worst, error if np.isfinite(error) else float("inf"))
+    return worst
