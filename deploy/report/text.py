@@ -78,7 +78,7 @@ def pairs(values: Mapping[str, Any]) -> str:
 
 def _scaled(value: float, base: float, prefixes: tuple[str, ...]) -> str:
     scale = 0
-    while abs(value) >= base and scale < len(prefixes) - 1:
+    while abs(value) >= base * 0.9995 and scale < len(prefixes) - 1:
         value /= base
         scale += 1
     whole = scale == 0 and float(value).is_integer()
@@ -89,7 +89,8 @@ def _scaled(value: float, base: float, prefixes: tuple[str, ...]) -> str:
 def _digits(value: float) -> str:
     if value == 0:
         return "0"
-    places = max(0, min(6, 2 - math.floor(math.log10(abs(value)))))
+    rounded = abs(float(f"{value:.3g}"))
+    places = max(0, min(6, 2 - math.floor(math.log10(rounded))))
     return f"{value:.{places}f}"
 
 

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import deploy
+from compress.errors import InputError, UnavailableError
+from deploy.probing import probe
+from deploy.records import Profile
+from deploy.timing import warm_up
+
+
+def test_every_figure_is_there_with_its_conditions(net: Path) -> None:
+    profile = deploy.profile(net, threads=1, batch=2, seconds=0.3)
+    assert 0 < profile.p50.value <= profile.p90.value <= profile.p99.value
+    assert profile.p50.low is not None
+    assert profile.p50.high is not None
+    assert profile.p50.low <= profile.p50.value <= profile.p50.high
+    assert profile.throughput == pytest.approx(2e3 / profile.mean)
+    assert profile.peak_memory is not None
+    assert profile.idle_memory is not None
+    assert profile.peak_memory >= profile.idle_memory > 0
+    assert profile.load_time > 0
+    assert profile.first_inference > 0
+    assert profile.warmup.runs >= 3
+    under = profile.conditions
+    assert (under.runtime, under.precision, under.threads, under.batch) == ("onnxruntime-cpu", "fp32", 1, 2)
+    assert under.inputs == {"input": "float32[2, 3, 24, 24]"}
+    assert under.version
+    assert under.device
+
+
+def test_profile_survives_json(net: Path) -> None:
+    profile = deploy.profile(net, seconds=0.05)
+    assert Profile.model_validate_json(profile.model_dump_json()) == profile
+
+
+def test_several_files_are_interleaved_and_comparable(net: Path, bigger_net: Path) -> None:
+    small, big = deploy.profile([net, bigger_net], seconds=0.3)
+    assert small.runs == big.runs
+    assert "interleaved" in small.methodology.order
+    assert small.incomparable(big) is None
+    assert small.p50.value < big.p50.value
+
+
+def test_different_methodology_is_called_incomparable(net: Path) -> None:
+    one = deploy.profile(net, seconds=0.05)
+    two = deploy.profile(net, seconds=0.05, batch=2)
+    assert "batch" in (one.incomparable(two) or "")
+    rows = deploy.report.latency_rows(one, two)
+    assert len(rows) == 1
+    assert rows[0].before is None
+    assert "not comparable" in (rows[0].missing or "")
+
+
+def test_memory_is_that_of_a_fresh_process(net: Path) -> None:
+    ballast = np.ones(400_000_000, np.uint8)
+    measured = probe(net, runtime="onnxruntime-cpu", threads=1, batch=1)
+    assert ballast[0] == 1
+    assert measured.peak_memory is not None
+    assert measured.peak_memory < 300_000_000
+
+
+def test_more_weights_take_more_memory(make_net: Callable[..., Path]) -> None:
+    small = probe(make_net("thin.onnx"), runtime="onnxruntime-cpu", threads=1, batch=1)
+    large = probe(make_net("wide.onnx", channels=768), runtime="onnxruntime-cpu", threads=1, batch=1)
+    assert large.peak_memory is not None
+    assert small.peak_memory is not None
+    assert large.peak_memory > small.peak_memory + 30_000_000
+
+
+def test_a_crash_in_the_fresh_process_is_named_by_its_signal(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = subprocess.run
+
+    def crashing(command: list[str], **options: object) -> object:
+        return real([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("deploy.probing.subprocess.run", crashing)
+    with pytest.raises(InputError, match=r"signal 11 \(SIGSEGV\)"):
+        probe(net, runtime="onnxruntime-cpu", threads=1, batch=1)
+
+
+def test_a_hanging_file_is_given_up(net: Path) -> None:
+    with pytest.raises(InputError, match="did not load and run within"):
+        probe(net, runtime="onnxruntime-cpu", threads=1, batch=1, timeout=0.01)
+
+
+def test_modules_in_the_working_folder_do_not_get_in_the_way(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('shadowed')")
+    (tmp_path / "deploy.py").write_text("raise RuntimeError('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    assert probe(net, runtime="onnxruntime-cpu", threads=1, batch=1).load_time > 0
+
+
+def test_other_dynamic_dimensions_need_sizes(make_net: Callable[..., Path]) -> None:
+    path = make_net("dynamic.onnx", height="height")
+    with pytest.raises(InputError, match=r"dimension 2 of input 'input' is dynamic.*height=224"):
+        deploy.profile(path)
+    with pytest.raises(InputError, match="no dynamic dimension 'width'"):
+        deploy.profile(path, sizes={"width": 32})
+    by_name = deploy.profile(path, sizes={"height": 32}, seconds=0.05)
+    by_place = deploy.profile(path, sizes={"input:2": 32}, seconds=0.05)
+    assert by_name.conditions.inputs == by_place.conditions.inputs == {"input": "float32[1, 3, 32, 24]"}
+
+
+def test_a_fixed_batch_accepts_only_itself(make_net: Callable[..., Path]) -> None:
+    path = make_net("fixed.onnx", batch=2)
+    with pytest.raises(InputError, match="batch is fixed at 2"):
+        deploy.profile(path, batch=1)
+    assert deploy.profile(path, batch=2, seconds=0.05).conditions.batch == 2
+
+
+def test_integer_and_boolean_inputs_are_made_up(tmp_path: Path) -> None:
+    shapes = {"ids": TensorProto.INT64, "mask": TensorProto.BOOL}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["mask"], ["m"], to=TensorProto.INT64),
+            helper.make_node("Mul", ["ids", "m"], ["output"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info(name, kind, ["n", 7]) for name, kind in shapes.items()],
+        [helper.make_tensor_value_info("output", TensorProto.INT64, ["n", 7])],
+    )
+    path = tmp_path / "ids.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    assert deploy.profile(path, seconds=0.05).conditions.inputs == {"ids": "int64[1, 7]", "mask": "bool[1, 7]"}
+
+
+def test_an_operator_the_runtime_lacks_is_one_line(tmp_path: Path) -> None:
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("input", "output")]
+    graph = helper.make_graph(
+        [helper.make_node("Nonsense", ["input"], ["output"], domain="x")], "g", value[:1], value[1:]
+    )
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("x", 1)]
+    path = tmp_path / "nonsense.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(path))
+    with pytest.raises(InputError, match=r"cannot load it.*Nonsense") as raised:
+        deploy.profile(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_failure_while_running_is_one_line(tmp_path: Path) -> None:
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [7, 3])
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["input", "shape"], ["output"])],
+        "g",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, None)],
+        [shape],
+    )
+    path = tmp_path / "reshape.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    with pytest.raises(InputError, match=r"reshape.onnx: ONNX Runtime failed while running it") as raised:
+        deploy.profile(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("options", [{"threads": 0}, {"batch": 0}, {"seconds": 0.0}, {"seconds": float("nan")}])
+def test_senseless_arguments_are_refused_before_any_work(net: Path, options: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        deploy.profile(net, **options)  # type: ignore[call-overload]
+
+
+def test_an_absent_runtime_is_refused_before_the_files_are_read(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError):
+        deploy.profile(tmp_path / "none.onnx", runtime="tensorrt")
+
+
+def test_warm_up_goes_on_while_latencies_fall_and_is_bounded() -> None:
+    now = {"calls": 0}
+
+    def settling() -> None:
+        now["calls"] += 1
+        sum(range(max(60_000 - 900 * now["calls"], 4_000)))
+
+    warmth = warm_up([settling], limit=20.0, seed=0)
+    assert warmth.stationary
+    assert warmth.runs > 60
+
+    def slowing() -> None:
+        now["calls"] += 1
+        sum(range(2000 * now["calls"]))
+
+    now["calls"] = 0
+    assert not warm_up([slowing], limit=0.3, seed=0).stationary
