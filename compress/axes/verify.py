@@ -1,4 +1,4 @@
-"""The two proofs of DESIGN for any network: permutation invariance and the removal oracle, in float64, everything
+"""Two proofs for any network: permutation invariance and the removal oracle, in float64, everything randomised."""
 randomised.
 """
 
