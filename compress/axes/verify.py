@@ -1,6 +1,4 @@
 """Two proofs for any network: permutation invariance and the removal oracle, in float64, everything randomised."""
-randomised.
-"""
 
 from __future__ import annotations
 
