@@ -48,5 +48,5 @@ def command(context: click.Context, baseline: Path, candidate: Path, as_json: bo
     with console.bar("comparing") as progress:
         verdict = deploy.gate(baseline, candidate, progress=progress, **options)
     console.result(verdict.model_dump(mode="json"))
-    console.line(f"{verdict.status.upper()}: {verdict.text}")
+    console.line(verdict.text)
     context.exit(verdict.exit_code)

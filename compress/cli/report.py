@@ -66,11 +66,11 @@ def command(baseline: Path, candidate: Path, as_json: bool, **options: Any) -> N
     report = run(request, console)
     console.result(report.model_dump(mode="json"))
     rows = [
-        (row.name, figure(row.before, row.unit), figure(row.after, row.unit), change(row.before, row.after))
+        (row.name, figure(row.before, row.unit), figure(row.after, row.unit), change(row.before, row.after, row.unit))
         for row in report.figures
     ]
     console.table(("", "before", "after", "after/before"), rows)
     if report.gate is not None:
-        console.line(f"gate: {report.gate.status.upper()}: {report.gate.text}")
+        console.line(f"gate: {report.gate.text}")
     for path in request.destinations:
         console.line(f"wrote {path}")

@@ -29,6 +29,9 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at interpreter, packages, runtimes, TensorRT, GPU and disk."""
+    from models import torchvision_shim
+
+    torchvision_shim.ensure()
     return [_python(), *map(_package, REQUIRED), *_runtimes(), _tensorrt(), _gpu(), _disk()]
 
 

@@ -116,9 +116,7 @@ def _program(file: Path, program: Program) -> Sheet:
         lines.append(("preprocessing", f"mean {info.preprocessing.mean}, std {info.preprocessing.std}"))
     recorded = info.metrics.get("accuracy", {})
     lines += [(f"accuracy ({stage})", metric(value)) for stage, value in recorded.items() if isinstance(value, dict)]
-    steps = [
-        (step.when, step.verb, ", ".join(f"{k}={v}" for k, v in step.arguments.items())) for step in info.provenance
-    ]
+    steps = [(step.when, step.verb, _arguments(step.arguments)) for step in info.provenance]
     rows = [(group.name, group.kind, group.width, group.cell, group.reason or "") for group in groups]
     return Sheet(
         {
@@ -144,6 +142,10 @@ def _program(file: Path, program: Program) -> Sheet:
             Table("Widths", ("first layer", "kind", "channels", "cell", "reason"), rows),
         ],
     )
+
+
+def _arguments(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in arguments.items() if value not in (None, False, [], {}, 0.0))
 
 
 def _onnx(file: Path) -> Sheet:

@@ -182,9 +182,11 @@ def _save_plan(request: PruneRequest, result: PruneResult) -> None:
 
 def _remember(program: Program, request: PruneRequest, result: PruneResult, accuracy: Mapping[str, Metrics]) -> None:
     """Keep in the file what a report needs later: the figures and the layers as they were cut."""
-    program.info.metrics["pruning"] = summary(result) | {
-        "source": {"file": request.checkpoint.name, "sha256": sha256_file(request.checkpoint)},
-    }
+    sha256 = sha256_file(request.checkpoint)
+    for step in program.info.provenance:
+        if step.verb == "prune" and step.input_sha256 is None:
+            step.input_sha256 = sha256
+    program.info.metrics["pruning"] = summary(result) | {"source": {"file": request.checkpoint.name, "sha256": sha256}}
     if accuracy:
         program.info.metrics["accuracy"] = {"data": request.data, **accuracy}
 

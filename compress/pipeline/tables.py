@@ -55,8 +55,10 @@ def figure(value: float | None, unit: str) -> str:
     return f"{amount(value)}/s" if unit == "per second" else f"{value:.4g} {unit}".rstrip()
 
 
-def change(before: float | None, after: float | None) -> str:
-    """Return what is left of a figure, as a ratio; nothing where either is unknown."""
-    if before is None or after is None or before == 0:
+def change(before: float | None, after: float | None, unit: str = "") -> str:
+    """Return what became of a figure: a ratio, or points for a share; nothing where either value is unknown."""
+    if before is None or after is None:
         return ""
-    return f"x {after / before:.3g}"
+    if unit == "share":
+        return f"{100 * (after - before):+.2f} points"
+    return f"x {after / before:.3g}" if before else ""
