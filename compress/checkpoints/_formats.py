@@ -109,6 +109,9 @@ def _zip_format(path: Path) -> Format:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            # The list of a zip stored inside is found instead where the file's own list was cut off.
+            if names and min(info.header_offset for info in archive.infolist()) != 0:
+                raise zipfile.BadZipFile("not the list of this archive")
             below = {name.partition("/")[2] for name in names}
             if "archive_format" in below:
                 return "pt2"

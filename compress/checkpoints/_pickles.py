@@ -55,7 +55,8 @@ def _globals(stream: IO[bytes]) -> list[str]:
     for opcode, argument, _ in pickletools.genops(stream):
         name = opcode.name
         if name == "GLOBAL":
-            found[str(argument).replace(" ", ".", 1)] = None
+            # Protocol 2 spells modules as Python 2 did.
+            found[str(argument).replace(" ", ".", 1).replace("__builtin__.", "builtins.", 1)] = None
         elif name == "STACK_GLOBAL":
             found[".".join(strings[-2:])] = None
         elif name in _STRING_OPCODES:

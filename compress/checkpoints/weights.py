@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
 import datetime
 import importlib
 import os
 import pathlib
+import pickle
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from compress.errors import CheckpointError
 from compress.files import sha256_file
 
 _DAMAGED = "copy or download it again"
+_WEIGHTS_ONLY_REASON = re.compile(r"(?:WeightsUnpickler error:\s*|Trying to load unsupported )([^\n]{1,160})")
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ def _load_plain(path: Path, form: Format) -> Any:
         with _plain_globals(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=form == "torch-zip")
+    except pickle.UnpicklingError as error:
+        reason = _WEIGHTS_ONLY_REASON.search(str(error))
+        what = f"holds more than plain tensors ({reason[1].strip() if reason else _first_line(error)})"
+        hint = f"{_DAMAGED} if it may be damaged, or add --trust-checkpoint if you trust where it comes from"
+        raise CheckpointError(what, where=str(path), hint=hint) from error
     except Exception as error:  # torch.load passes on whatever a damaged pickle happens to trip over
         raise _damaged(path, error) from error
 
@@ -134,8 +141,8 @@ def _plain_globals() -> Iterator[None]:
     ]
     numpy_types: list[Any] = [np.dtype, np.ndarray, *(type(np.dtype(code)) for code in "?bBhHiIlLqQefdgFDGSUOmM")]
     others: list[Any] = [
-        argparse.Namespace, collections.defaultdict, datetime.date, datetime.datetime, datetime.timedelta,
-        pathlib.PosixPath, pathlib.PurePosixPath,
+        argparse.Namespace, datetime.date, datetime.datetime, datetime.timedelta,
+        pathlib.PosixPath, pathlib.PurePosixPath, dict, float, int, list, str, tuple,
     ]  # fmt: skip
     with torch.serialization.safe_globals([*numpy_functions, *numpy_types, *others]):
         yield
