@@ -9,7 +9,7 @@ from typing import IO
 
 # Objects that hold data and do nothing else, as training scripts leave them beside the weights.
 PLAIN_GLOBALS = frozenset({
-    "argparse.Namespace", "collections.Counter", "collections.OrderedDict", "collections.defaultdict",
+    "argparse.Namespace", "collections.Counter", "collections.OrderedDict",
     "datetime.date", "datetime.datetime", "datetime.timedelta", "numpy.dtype", "numpy.ndarray",
     "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar",
     "numpy._core.multiarray._reconstruct", "numpy._core.multiarray.scalar", "pathlib.PosixPath",
