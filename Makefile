@@ -68,18 +68,18 @@ $(PY):
 
 $(BASE): | $(PY)
 	@echo "set-up: installing the project and what it needs into $(VENV) (the first time takes some minutes; reused afterwards)"
-	@$(PIP) install --quiet --editable .
+	@$(PIP) install -qq --editable .
 	@touch $@
 
 $(DEV): $(BASE)
 	@echo "set-up: installing the test and lint tools into $(VENV)"
-	@$(PIP) install --quiet --editable '.[dev]'
+	@$(PIP) install -qq --editable '.[dev]'
 	@touch $@
 
 # Optional on purpose: where no ready-made package exists for this machine, everything else still runs and says so.
 $(TENSORRT): $(BASE)
 	@echo "set-up: installing TensorRT for RTX into $(VENV) (optional, large)"
-	@$(PIP) install --quiet --only-binary=:all: $$($(PY) .ci/extra.py tensorrt) || { \
+	@$(PIP) install -qq --only-binary=:all: --editable '.[tensorrt]' || { \
 	  echo "NOTE: TensorRT for RTX could not be installed (see above). Everything else works; engines will be reported as"; \
-	  echo "NOTE: missing. To try again: $(PIP) install --only-binary=:all: $$($(PY) .ci/extra.py tensorrt)"; }
+	  echo "NOTE: missing. To try again: $(PIP) install --only-binary=:all: --editable '.[tensorrt]'"; }
 	@touch $@
