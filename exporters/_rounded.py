@@ -1,7 +1,7 @@
 """A float16 graph written in float32, with every inner value rounded to float16 as a GPU would store it.
 
 ONNX Runtime's CPU provider has few float16 kernels and drops the roundings between the operators that it runs in
-float32 instead (measured: ``x + 10000 - 10000`` came back exact), so running the float16 file there says too little about it.
+float32 instead (measured: ``x + 10000 - 10000`` came back exact). Running the float16 file there says too little.
 """
 
 from __future__ import annotations

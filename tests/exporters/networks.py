@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import nn
 
@@ -78,12 +80,22 @@ def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def small(*, mobile: bool = False) -> Program:
-    """Return the classifier, captured."""
+    """Return a copy of the classifier, captured."""
+    return _small(mobile).copy()
+
+
+def two_in_two_out() -> Program:
+    """Return a copy of the network of several inputs and outputs, captured."""
+    return _two_in_two_out().copy()
+
+
+@cache
+def _small(mobile: bool) -> Program:
     torch.manual_seed(0)
     return compress.capture(randomised(Small(mobile=mobile)), (torch.randn(2, 3, 16, 16),))
 
 
-def two_in_two_out() -> Program:
-    """Return the network of several inputs and outputs, captured."""
+@cache
+def _two_in_two_out() -> Program:
     torch.manual_seed(0)
     return compress.capture(TwoInTwoOut().eval(), (torch.randn(2, 6), torch.randn(2, 4)))

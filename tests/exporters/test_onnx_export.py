@@ -71,7 +71,7 @@ def test_several_inputs_and_outputs_keep_their_names(tmp_path: Path) -> None:
 
 
 def test_metadata_says_what_the_file_is(tmp_path: Path) -> None:
-    program = networks.small()
+    program = networks.two_in_two_out()
     program.info.model_ref = "/home/somebody/nets/mine.py:build?width=8"
     program.info.plan_sha256 = "ab" * 32
     program.info.classes = ["cat", "größer"]
@@ -104,7 +104,7 @@ def test_exporting_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[s
 
 
 def test_exporting_leaves_the_program_as_it_was(tmp_path: Path) -> None:
-    program = networks.small()
+    program = networks.two_in_two_out()
     before = program.fingerprint()
     exporters.to_onnx(program, tmp_path / "net.onnx")
     assert program.fingerprint() == before
@@ -125,7 +125,7 @@ def test_wrong_file_is_refused_and_nothing_is_left(tmp_path: Path, monkeypatch: 
     """One bias off by a thousandth of the outputs' scale is found, and an existing file survives the refusal."""
 
     def nudge(proto: onnx.ModelProto) -> None:
-        bias = next(item for item in proto.graph.initializer if item.name == "linear.bias")
+        bias = next(item for item in proto.graph.initializer if item.name == "right.bias")
         array = onnx.numpy_helper.to_array(bias).copy()
         array[3] += 1e-3
         bias.CopyFrom(onnx.numpy_helper.from_array(array, bias.name))
@@ -134,7 +134,7 @@ def test_wrong_file_is_refused_and_nothing_is_left(tmp_path: Path, monkeypatch: 
     path = tmp_path / "net.onnx"
     path.write_bytes(b"the old file")
     with pytest.raises(ExportError, match="differs from the network") as caught:
-        exporters.to_onnx(networks.small(), path, overwrite=True)
+        exporters.to_onnx(networks.two_in_two_out(), path, overwrite=True)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"the old file"
     assert list(tmp_path.iterdir()) == [path]
@@ -148,9 +148,9 @@ def test_invalid_graph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_nan_weights_are_refused(tmp_path: Path) -> None:
-    program = networks.small()
+    program = networks.two_in_two_out()
     with torch.no_grad():
-        program.state_dict()["linear.bias"][0] = float("nan")
+        program.state_dict()["left.bias"][0] = float("nan")
     with pytest.raises(ExportError, match="NaN"):
         exporters.to_onnx(program, tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
@@ -175,9 +175,9 @@ def test_chaotic_network_is_judged_by_its_own_noise(tmp_path: Path) -> None:
 
 
 def test_over_two_gigabytes_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_export, "LARGEST_BYTES", 1000)
+    monkeypatch.setattr(onnx_export, "LARGEST_BYTES", 100)
     with pytest.raises(ExportError, match="holds at most 2 GiB"):
-        exporters.to_onnx(networks.small(), tmp_path / "net.onnx")
+        exporters.to_onnx(networks.two_in_two_out(), tmp_path / "net.onnx")
 
 
 @pytest.mark.parametrize(
