@@ -36,6 +36,7 @@ from deploy.timing import Call, Progress, Warmth, pair, silent, warm_up
 
 _WARMUP_SHARE = 0.15
 _PILOT_SHARE = 0.15
+_LONGEST_PILOT_SHARE = 0.5
 _FEWEST_PILOT = 24
 _MOST_PILOT = 2000
 _SHORTEST_SHARE = 0.02
@@ -110,7 +111,7 @@ class _Gate:
         warmth = warm_up(calls, limit=self.budget * _WARMUP_SHARE, seed=self.seed)
         order = random.Random(self.seed)
         self.progress(_WARMUP_SHARE / 2, "measuring this machine's noise")
-        pilot = _measure_noise(calls[0], calls[1], self.budget * _PILOT_SHARE, order)
+        pilot = _measure_noise(calls[0], calls[1], self.budget, order)
         resolution = _resolution(pilot, warmth, end - time.perf_counter(), self.alpha)
         looks: list[Look] = []
         status: Status = "unresolvable"
@@ -182,13 +183,19 @@ class _Gate:
         return verdict.model_copy(update={"text": _paragraph(verdict)})
 
 
-def _measure_noise(base: Call, twin: Call, seconds: float, order: random.Random) -> _Pilot:
+def _measure_noise(base: Call, twin: Call, budget: float, order: random.Random) -> _Pilot:
+    """Pair the baseline with its copy: for 15 % of the budget, longer (up to half) while the pairs are fewer than 24."""
     logs: list[float] = []
     start = time.perf_counter()
-    while len(logs) < _FEWEST_PILOT or (len(logs) < _MOST_PILOT and time.perf_counter() - start < seconds):
+    spent = 0.0
+    while not logs or (
+        spent < budget * _LONGEST_PILOT_SHARE
+        and (len(logs) < _FEWEST_PILOT or (len(logs) < _MOST_PILOT and spent < budget * _PILOT_SHARE))
+    ):
         first, second = pair(base, twin, order)
         logs.append(math.log(second / first))
-    return _Pilot(logs, (time.perf_counter() - start) / len(logs))
+        spent = time.perf_counter() - start
+    return _Pilot(logs, spent / len(logs))
 
 
 def _resolution(pilot: _Pilot, warmth: Warmth, left: float, alpha: float) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from deploy.records import Comparison, Profile, Verdict
 from deploy.report.schema import FigureRow, LayerRow
-from deploy.report.text import change, escape, number
+from deploy.report.text import change, label, number
 
 Figure = dict[str, Any]
 
@@ -24,25 +24,31 @@ def ratios(rows: list[FigureRow]) -> Figure | None:
     values = [_ratio(row) or 0.0 for row in shown]
     colours = [_colour(row) for row in shown]
     texts = [f"\N{NO-BREAK SPACE} {change(row.before, row.after, row.unit)}" for row in shown]
-    hover = [f"{number(row.before, row.unit)} → {number(row.after, row.unit)}" for row in shown]
-    names = [escape(row.name) for row in shown]
+    hover = [label(f"{number(row.before, row.unit)} → {number(row.after, row.unit)}", 80) for row in shown]
+    names = [label(row.name) for row in shown]
     bars = {
         "type": "bar",
         "orientation": "h",
-        "y": names,
+        "y": list(range(len(shown))),
         "x": values,
         "text": texts,
         "textposition": "outside",
         "cliponaxis": False,
         "hovertext": hover,
-        "hovertemplate": "%{y}<br>%{hovertext}<extra></extra>",
+        "hovertemplate": "%{hovertext}<extra></extra>",
         "marker": {"color": colours},
     }
     layout = {
         "height": 70 + 34 * len(shown),
         "margin": {"l": 10, "r": 20, "t": 10, "b": 40},
-        "yaxis": {"autorange": "reversed", "automargin": True, "ticksuffix": "  "},
-        "xaxis": {"title": _title("after / before"), "range": [0, max(1.3, 1.25 * max(values))], "zeroline": False},
+        "yaxis": {
+            "autorange": "reversed",
+            "automargin": True,
+            "tickvals": list(range(len(shown))),
+            "ticktext": [f"{name}  " for name in names],
+            "showgrid": False,
+        },
+        "xaxis": {"title": _title("after / before"), "range": [0, max(1.4, 1.3 * max(values))], "zeroline": False},
         "shapes": [_line("x", 1.0, "$ink")],
         "bargap": 0.35,
     }
@@ -55,7 +61,7 @@ def widths(layers: list[LayerRow]) -> Figure | None:
     if not shown:
         return None
     places = list(range(len(shown)))
-    names = [escape(layer.name) for layer in shown]
+    names = [label(layer.name, 80) for layer in shown]
     step = max(1, math.ceil(len(shown) / _MOST_TICKS))
     before = _bars("before", places, [layer.width_before for layer in shown], names, "$before-soft", 0.86)
     after = _bars("after", places, [layer.width_after for layer in shown], names, "$after", 0.54)
@@ -65,7 +71,7 @@ def widths(layers: list[LayerRow]) -> Figure | None:
         "margin": {"l": 50, "r": 10, "t": 30, "b": 20},
         "xaxis": {
             "tickvals": places[::step],
-            "ticktext": [_short(name) for name in names[::step]],
+            "ticktext": [label(layer.name, 22) for layer in shown[::step]],
             "tickangle": -50,
             "automargin": True,
             "showgrid": False,
@@ -88,7 +94,7 @@ def latencies(profiles: list[Profile]) -> Figure | None:
     if not high > low:
         high = low * 1.01 + 1e-6
     traces = [
-        _histogram(escape(profile.file.name), profile.samples, low, high, _SERIES[index % len(_SERIES)])
+        _histogram(label(profile.file.name), profile.samples, low, high, _SERIES[index % len(_SERIES)])
         for index, profile in enumerate(profiles)
     ]
     marks = [
@@ -258,7 +264,3 @@ def _doublings(pairs: list[int]) -> Figure:
         ticks.append(ticks[-1] * 2)
     ticks = ticks[:: max(1, math.ceil(len(ticks) / 8))]
     return {"tickvals": ticks, "ticktext": [str(tick) for tick in ticks]}
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 22 else "…" + name[-21:]

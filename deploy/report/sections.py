@@ -82,7 +82,7 @@ def _figures(report: Report, drawn: Charts) -> str:
     inside += "".join(f'<p class="note"><sup>{index}</sup> {escape(note)}</p>' for index, note in enumerate(notes, 1))
     if find(report, "accuracy") is None:
         inside += missing(report, "accuracy", "not measured", name="accuracy")
-    if find(report, "latency") is None:
+    if find(report, "latency") is None and not report.profiles:
         inside += missing(report, "latency", "not measured", name="latency")
     inside += chart(
         drawn, "chart-ratios", "After, relative to before (the line is unchanged)", charts.ratios(report.figures)

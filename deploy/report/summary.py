@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from deploy.records import Profile
 from deploy.report.schema import FigureRow, Report
 from deploy.report.text import change, escape, number
 
@@ -25,9 +26,10 @@ def find(report: Report, word: str) -> FigureRow | None:
 
 def headline(report: Report) -> str:
     """Return the one sentence that says what came of it, as HTML."""
-    parts = [part for part in (_less(report), _speed(report), _accuracy(report)) if part]
-    if not parts:
-        return "No figures before and after were given."
+    changes = [part for part in (_less(report), _speed(report)) if part]
+    if not changes and find(report, "accuracy") is None:
+        return _profiled(report)
+    parts = [*changes, _accuracy(report)]
     sentence = ", ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
@@ -52,6 +54,8 @@ def _tile(report: Report, word: str) -> str:
     if row is None:
         if word not in ("accuracy", "latency p50"):
             return ""
+        if word != "accuracy" and report.profiles:
+            return "".join(_profile_tile(profile) for profile in report.profiles[:6])
         section = "accuracy" if word == "accuracy" else "latency"
         reason = report.missing.get(section, "not measured")  # type: ignore[call-overload]
         return f'<div class="tile"><h3>{section}</h3><p class="absent">no {section}: {escape(reason)}</p></div>'
@@ -63,6 +67,15 @@ def _tile(report: Report, word: str) -> str:
         f'<div class="tile"><h3>{escape(row.name)}</h3><p class="now">{escape(number(row.after, row.unit))}</p>'
         f'<p class="was">from {escape(number(row.before, row.unit))}'
         f' <span class="{tone}">{escape(change(row.before, row.after, row.unit))}</span></p></div>'
+    )
+
+
+def _profile_tile(profile: Profile) -> str:
+    spread = f"p99 {number(profile.p99.value, 'ms')}, {number(profile.throughput, 'per second')}"
+    middle = escape(number(profile.p50.value, "ms"))
+    return (
+        f'<div class="tile"><h3>{escape(profile.file.name)}</h3><p class="now">{middle}</p>'
+        f'<p class="was">p50; {escape(spread)}</p></div>'
     )
 
 
@@ -102,7 +115,15 @@ def _speed(report: Report) -> str | None:
     return f"{1 / ratio:.2f} times as fast" if ratio < 1 else f"{ratio:.2f} times as slow"
 
 
-def _accuracy(report: Report) -> str | None:
+def _profiled(report: Report) -> str:
+    if not report.profiles:
+        return "No figures before and after were given."
+    best = min(report.profiles, key=lambda profile: profile.p50.value)
+    takes = f"{escape(best.file.name)} takes {escape(number(best.p50.value, 'ms'))}"
+    return f"{takes}." if len(report.profiles) == 1 else f"Of {len(report.profiles)} files, {takes}, the least."
+
+
+def _accuracy(report: Report) -> str:
     row = find(report, "accuracy")
     values = _both(row)
     if values is None or row is None:

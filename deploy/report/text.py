@@ -20,6 +20,12 @@ def escape(text: object) -> str:
     return html.escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text)), quote=True)
 
 
+def label(text: str, longest: int = 28) -> str:
+    """Return ``text`` for a chart: shortened at the front, and safe for Plotly, which reads a little HTML itself."""
+    short = text if len(text) <= longest else "…" + text[1 - longest :]
+    return html.escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", short), quote=False)
+
+
 def code(text: object) -> str:
     """Return ``text`` escaped, set as code (direction-isolated, so that no name can reorder what is around it)."""
     return f"<code>{escape(text)}</code>"

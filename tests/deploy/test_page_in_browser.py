@@ -60,7 +60,7 @@ def seen(page: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str
 
 def _addresses(log: str) -> list[str]:
     """Return the addresses that the page asked for; what the browser asks of its own accord has no origin."""
-    starts = re.findall(r'"initiator":"([^"]*)"[^{}]*?"url":"((?:https?|wss?|ftp):[^"]+)"', log)
+    starts = re.findall(r'"initiator":"([^"]*)"[^\n]*?"url":"((?:https?|wss?|ftp):[^"]+)"', log)
     return sorted({address for initiator, address in starts if initiator != "not an origin"})
 
 

@@ -160,6 +160,13 @@ def test_summary_says_what_came_of_it(measured_report: report.Report) -> None:
     assert "Gate passed" in html
 
 
+def test_a_report_of_profiles_alone_leads_with_the_fastest(measured_report: report.Report) -> None:
+    html = report.render_html(report.Report(title="t", profiles=measured_report.profiles))
+    assert "<h1>Of 2 files, base.onnx takes" in html
+    assert "no latency" not in html
+    assert "No figures before and after" in report.render_html(report.Report(title="t"))
+
+
 def test_a_failed_gate_is_seen_at_the_top(measured_report: report.Report) -> None:
     assert measured_report.gate is not None
     failed = measured_report.gate.model_copy(update={"status": "fail", "exit_code": 1, "text": "FAIL: slower"})
