@@ -184,7 +184,7 @@ class _Gate:
 
 
 def _measure_noise(base: Call, twin: Call, budget: float, order: random.Random) -> _Pilot:
-    """Pair the baseline with its copy: for 15 % of the budget, longer (up to half) while the pairs are fewer than 24."""
+    """Pair the baseline with its copy: for 15 % of the budget, up to half of it while pairs are fewer than 24."""
     logs: list[float] = []
     start = time.perf_counter()
     spent = 0.0

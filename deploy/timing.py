@@ -12,7 +12,7 @@ from deploy.statistics import has_trend
 Call = Callable[[], object]
 Progress = Callable[[float, str], None]
 
-_FIRST_TEST = 20
+_FIRST_TEST = 40
 _TEST_GROWTH = 1.5
 _FEWEST = 3
 
@@ -40,7 +40,7 @@ def time_once(call: Call) -> float:
 def warm_up(calls: Sequence[Call], *, limit: float, seed: int) -> Warmth:
     """Run all ``calls`` interleaved until the last half of every one's latencies shows no trend.
 
-    Tested (Mann-Kendall) after 20, 30, 45 ... rounds, a geometric grid, so that the window grows with the drift it
+    Tested (Mann-Kendall) after 40, 60, 90 ... rounds, a geometric grid, so that the window grows with the drift it
     has to rule out. Given up after ``limit`` seconds, but never before three rounds.
     """
     order = random.Random(seed)

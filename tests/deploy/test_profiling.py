@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
+import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,9 @@ from onnx import TensorProto, helper
 
 import deploy
 from compress.errors import InputError, UnavailableError
+from deploy import timing
 from deploy.probing import probe
 from deploy.records import Profile
-from deploy.timing import warm_up
 
 
 def test_every_figure_is_there_with_its_conditions(net: Path) -> None:
@@ -175,20 +177,18 @@ def test_an_absent_runtime_is_refused_before_the_files_are_read(tmp_path: Path) 
         deploy.profile(tmp_path / "none.onnx", runtime="tensorrt")
 
 
-def test_warm_up_goes_on_while_latencies_fall_and_is_bounded() -> None:
-    now = {"calls": 0}
+def test_warm_up_goes_on_while_latencies_fall_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stop-watch is replaced, so that the machine's own noise has no say: each call returns its own latency."""
+    monkeypatch.setattr(timing, "time_once", lambda call: call())
+    noise = random.Random(0)
 
-    def settling() -> None:
-        now["calls"] += 1
-        sum(range(max(60_000 - 900 * now["calls"], 4_000)))
+    def settling(series: Iterator[int]) -> Callable[[], float]:
+        return lambda: 1.0 + max(0.0, 1.0 - next(series) / 300) + 0.05 * noise.expovariate(1)
 
-    warmth = warm_up([settling], limit=20.0, seed=0)
-    assert warmth.stationary
-    assert warmth.runs > 60
-
-    def slowing() -> None:
-        now["calls"] += 1
-        sum(range(2000 * now["calls"]))
-
-    now["calls"] = 0
-    assert not warm_up([slowing], limit=0.3, seed=0).stationary
+    settled = timing.warm_up([settling(itertools.count())], limit=20.0, seed=0)
+    assert settled.stationary
+    assert settled.runs > 300
+    steady = timing.warm_up([lambda: 1.0 + 0.05 * noise.expovariate(1)] * 2, limit=20.0, seed=0)
+    assert steady.stationary
+    rising = itertools.count()
+    assert not timing.warm_up([lambda: float(next(rising))], limit=0.05, seed=0).stationary
