@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import operator
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 import torch
 from torch import fx
 
+from compress.checkpoints._graph_json import clean_identifier
+from compress.checkpoints._operators import is_operator
+from compress.checkpoints import is_operator
 from compress.errors import CheckpointError
 
 _PYTHON = {
     name: getattr(operator, name)
     for name in ("getitem", "add", "sub", "mul", "floordiv", "mod", "truediv", "neg", "pow")
 }
-_NAMESPACES = ("aten", "torchvision")
 _ENUMS: dict[str, type] = {"dtype": torch.dtype, "memory_format": torch.memory_format, "layout": torch.layout}
 
 
@@ -49,7 +52,7 @@ def graph_from_json(nodes: Any, inputs: dict[str, tuple[tuple[int, ...], torch.d
     try:
         for entry in nodes:
             args = _decode(entry["args"], known)
-            kwargs = {str(key): _decode(value, known) for key, value in entry["kwargs"].items()}
+            kwargs = {clean_identifier(key): _decode(value, known) for key, value in entry["kwargs"].items()}
             node = graph.create_node(entry["op"], _target(entry), tuple(args), kwargs, name=entry["name"])
             node.meta = {key: str(value) for key, value in entry.get("meta", {}).items()}
             if node.op == "placeholder":
@@ -72,26 +75,29 @@ def _target_name(node: fx.Node) -> str:
     raise CheckpointError(f"operator {node.target} cannot be stored", where=node.name)
 
 
+def _name(text: Any) -> str:
+    """Names stand in the Python source that fx generates from the graph, so nothing but a name may pass."""
+    if not isinstance(text, str) or not text.isidentifier() or keyword.iskeyword(text):
+        raise ValueError(f"{text!r} is not a name")
+    return text
+
+
 def _target(entry: dict[str, Any]) -> Any:
-    name = entry["target"]
-    if entry["op"] in ("placeholder", "get_attr", "output"):
-        if entry["op"] == "get_attr" and not all(part.isidentifier() or part.isalnum() for part in name.split(".")):
+    kind, name = entry["op"], entry["target"]
+    if kind in ("placeholder", "output"):
+        return _name(name)
+    if kind == "get_attr":
+        if not all(part.isidentifier() or part.isalnum() for part in name.split(".")):
             raise ValueError(f"tensor name {name!r}")
-        if entry["op"] == "placeholder" and not name.isidentifier():
-            raise ValueError(f"input name {name!r}")
         return name
-    if entry["op"] != "call_function":
-        raise ValueError(f"node kind {entry['op']!r}")
-    space, _, rest = name.partition(".")
-    if space == "operator":
-        return _PYTHON[rest]
-    if space not in _NAMESPACES:
-        raise ValueError(f"operator {name!r} is not allowed")
-    packet, _, overload = rest.partition(".")
-    found = getattr(getattr(getattr(torch.ops, space), packet), overload or "default")
-    if not isinstance(found, torch._ops.OpOverload):
-        raise ValueError(f"operator {name!r} is unknown to this torch")
-    return found
+    if kind != "call_function":
+        raise ValueError(f"node kind {kind!r}")
+    if name.startswith("operator."):
+        return _PYTHON[name.removeprefix("operator.")]
+    if not is_operator(f"torch.ops.{name}"):
+        raise ValueError(f"operator {name!r} is not allowed, or unknown to this torch")
+    space, packet, overload = name.split(".")
+    return getattr(getattr(getattr(torch.ops, space), packet), overload)
 
 
 def _encode(value: Any) -> Any:
