@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -25,8 +26,8 @@ class Batch:
 
     inputs: tuple[torch.Tensor, ...]
     target: Any
-    total: int = 0
-    """Samples in the whole batch of which this is one process's share."""
+    total: int | None = None
+    """For one process's share of a training batch: samples in the whole of it."""
 
     def __len__(self) -> int:
         return len(self.inputs[0])
@@ -83,7 +84,8 @@ class IndexedSplit(Split):
         mine = slice(share.rank * size // share.processes, (share.rank + 1) * size // share.processes)
         key = (seed, epoch) if augment else None
         parts = [order[step * size : (step + 1) * size][mine] for step in range(start, self._count // size)]
-        yield from self._read(parts, key)
+        for batch in self._read(parts, key):
+            yield dataclasses.replace(batch, total=size)
 
     def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
         starts = range(share.rank * batch_size, self._count, share.processes * batch_size)

@@ -30,7 +30,8 @@ def reestimate_batch_norm(
     This is what ``nn.BatchNorm2d(momentum=None)`` computes. Nothing is known here of the layers: a training pass that
     starts from statistics of 0 leaves ``m * s`` behind (``s`` the batch's own, ``m`` the layer's momentum), one that
     starts from a large ``K`` leaves ``(1 - m) * K + m * s``, and the difference gives ``m``. A layer used several times
-    in a pass gets the weighted average of its uses; a layer that does not update its statistics keeps them.
+    in a pass gets the weighted average of its uses. A first pass finds the layers that do not update their statistics
+    (frozen ones normalise with them); they keep them.
 
     Args:
         program: changed in place; only ``*.running_mean`` and ``*.running_var`` change.
@@ -48,8 +49,8 @@ def reestimate_batch_norm(
     working = program.copy()
     chosen = pick_device(device)
     module = working.module(training=True).to(chosen)
-    buffers = {name: working.tensors[name] for name in statistics}
-    sums = {name: torch.zeros_like(buffer, dtype=torch.float64) for name, buffer in buffers.items()}
+    buffers: dict[str, torch.Tensor] = {}
+    sums: dict[str, torch.Tensor] = {}
     momentum: dict[str, torch.Tensor] = {}
     done = 0
     with torch.no_grad(), Determinism(chosen):
@@ -57,14 +58,28 @@ def reestimate_batch_norm(
             if step == batches:
                 break
             inputs = tuple(value.to(chosen) for value in batch.inputs)
-            seen = _pass(module, inputs, buffers, 0.0, draw_seed(seed, step, "statistics"))
-            if not momentum:
-                probed = _pass(module, inputs, buffers, _PROBE, draw_seed(seed, step, "statistics"))
+            if step == 0:
+                buffers = _updated(module, inputs, {name: working.tensors[name] for name in statistics})
+                sums = {name: torch.zeros_like(buffer, dtype=torch.float64) for name, buffer in buffers.items()}
+            step_seed = draw_seed(seed, step, "statistics")
+            seen = _pass(module, inputs, buffers, 0.0, step_seed)
+            if step == 0:
+                probed = _pass(module, inputs, buffers, _PROBE, step_seed)
                 momentum = {name: 1 - ((probed[name] - seen[name]) / _PROBE).mean() for name in buffers}
             for name, value in seen.items():
                 sums[name] += value
             done += 1
     return _replace(statistics, sums, momentum, done)
+
+
+def _updated(
+    module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], buffers: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return the statistics of the layers of which a training pass changes at least one."""
+    before = {name: buffer.clone() for name, buffer in buffers.items()}
+    module(*inputs)
+    layers = {name.rpartition(".")[0] for name in buffers if not torch.equal(before[name], buffers[name])}
+    return {name: buffer for name, buffer in buffers.items() if name.rpartition(".")[0] in layers}
 
 
 def _pass(
@@ -87,7 +102,7 @@ def _replace(
     momentum: Mapping[str, torch.Tensor],
     count: int,
 ) -> int:
-    replaced = {name: sums[name] / (momentum[name] * count) for name in statistics if momentum[name] > 1e-6}
+    replaced = {name: total / (momentum[name] * count) for name, total in sums.items()}
     bad = [name for name, value in replaced.items() if not torch.isfinite(value).all()]
     if bad:
         raise DataError(

@@ -77,9 +77,7 @@ class OnnxRunner:
         ]
         if self.batch_size is not None and count < self.batch_size:
             # The last batch is filled up by repeating its last sample; the surplus results are dropped.
-            arrays = [
-                np.concatenate([a, np.repeat(a[-1:], self.batch_size - count, axis=0)]) for a in arrays
-            ]
+            arrays = [np.concatenate([a, np.repeat(a[-1:], self.batch_size - count, axis=0)]) for a in arrays]
         feed = {spec.name: array for spec, array in zip(self._inputs, arrays, strict=True)}
         found = tuple(_tensor(value)[:count] for value in self._session.run(None, feed))
         return found[0] if len(found) == 1 else found

@@ -122,7 +122,8 @@ class Trainer:
             loss = self._with_teacher(loss, inputs, outputs)
         stopping = self._count(loss, outputs, target, len(batch), stop)
         # Processes average their gradients; the weight makes that the gradient of the mean over the whole batch.
-        weight = len(batch) * processes.share.processes / (batch.total or len(batch))
+        assert batch.total is not None
+        weight = len(batch) * processes.share.processes / batch.total
         self._optimizer.zero_grad()
         processes.accelerator.backward(loss * weight if weight != 1 else loss)
         if config.clip_norm is not None:

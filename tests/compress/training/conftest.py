@@ -26,9 +26,14 @@ def digits() -> DataSource:
     return data.load("digits")
 
 
-@pytest.fixture
-def network() -> Program:
+@pytest.fixture(scope="session")
+def captured() -> Program:
     return compress.capture(small_network(), (torch.zeros(2, 1, 8, 8),))
+
+
+@pytest.fixture
+def network(captured: Program) -> Program:
+    return captured.copy()
 
 
 @pytest.fixture

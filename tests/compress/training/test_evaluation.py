@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -28,22 +29,30 @@ def _by_hand(program: Program, source: DataSource) -> dict[str, float]:
     }
 
 
-def _onnx(program: Program, path: Path, *, batch: int | None = None) -> Path:
-    example = (torch.zeros(batch or 2, 1, 8, 8),)
-    shapes = None if batch else ({0: torch.export.Dim("batch")},)
-    module = torch.export.export(program.export_program().module(), example, dynamic_shapes=shapes)
+@pytest.fixture(scope="module")
+def exported(captured: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "net.onnx"
+    example, shapes = (torch.zeros(2, 1, 8, 8),), ({0: torch.export.Dim("batch")},)
+    module = captured.export_program().module()
     torch.onnx.export(module, example, str(path), dynamo=True, dynamic_shapes=shapes, verbose=False)
     return path
 
 
+def _with_fixed_batch(source: Path, path: Path, batch: int) -> Path:
+    model = onnx.load(source)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    onnx.save(model, path)
+    return path
+
+
 def test_a_program_and_its_files_score_what_a_plain_loop_scores(
-    network: Program, digits: DataSource, tmp_path: Path
+    network: Program, digits: DataSource, tmp_path: Path, exported: Path
 ) -> None:
     wanted = _by_hand(network, digits)
     network.save(tmp_path / "net.pt2")
-    dynamic = _onnx(network, tmp_path / "net.onnx")
-    fixed = _onnx(network, tmp_path / "fixed.onnx", batch=50)
-    for target in (network, tmp_path / "net.pt2", dynamic, str(fixed)):
+    fixed = _with_fixed_batch(exported, tmp_path / "fixed.onnx", 50)
+    for target in (network, tmp_path / "net.pt2", exported, str(fixed)):
         found = evaluate(target, digits, batch_size=100, threads=1)
         assert found.pop("samples") == 359
         assert found == pytest.approx(wanted, rel=1e-4)
@@ -59,10 +68,9 @@ def test_an_unknown_metric_is_named(network: Program, digits: DataSource, metric
         evaluate(network, digits, metric)
 
 
-def test_onnx_files_that_do_not_fit_or_load_are_named(network: Program, digits: DataSource, tmp_path: Path) -> None:
-    path = _onnx(network, tmp_path / "net.onnx")
+def test_onnx_files_that_do_not_fit_or_load_are_named(digits: DataSource, tmp_path: Path, exported: Path) -> None:
     with pytest.raises(DataError, match=r"gives inputs of 3x16x16, net.onnx takes 1x8x8"):
-        evaluate(path, data.load("digits", preprocessing={"size": [16, 16], "channels": 3}))
+        evaluate(exported, data.load("digits", preprocessing={"size": [16, 16], "channels": 3}))
     (tmp_path / "bad.onnx").write_text("hello")
     with pytest.raises(InputError, match=r"bad.onnx: ONNX Runtime cannot load it"):
         evaluate(tmp_path / "bad.onnx", digits)
