@@ -11,7 +11,8 @@ MAX_EXPONENT = 16
 MAX_POWERS = 2
 MAX_INTEGER = 2**64
 
-_SYMBOL = re.compile(r"(?:s|u|zuf|zf|i|f)\d{1,9}")
+# Few digits: torch counts up to the number of an unbacked symbol one by one.
+_SYMBOL = re.compile(r"(?:s|u|zuf|zf|i|f)\d{1,5}")
 _DECIMAL = re.compile(r"-?\d{1,40}(?:\.\d{0,40})?(?:e[+-]?\d{1,3})?")
 _CONSTANTS = frozenset({"True", "False", "true", "false", "oo", "int_oo"})
 _ASSUMPTIONS = frozenset({"positive", "integer", "nonnegative", "negative", "real", "finite", "zero", "nonzero"})

@@ -44,6 +44,8 @@ def clean_program(data: bytes) -> bytes:
         return json.dumps(_walk(document)).encode()
     except RecursionError as error:
         raise RefusedError("the program description is nested too deeply") from error
+    except (TypeError, KeyError, AttributeError, IndexError) as error:  # values of other types than the schema's
+        raise RefusedError("the program description is not one that torch.export.save writes") from error
 
 
 def load_json(data: bytes) -> Any:
@@ -192,6 +194,29 @@ def _no_objects(value: Any) -> Any:
     return value
 
 
+# Constants given as inputs are pasted between quotes into the guard function that torch generates.
+
+
+def _inputs(value: Any) -> list[Any]:
+    return [_constant(item) for item in _list(value)]
+
+
+def _user_input(value: Any) -> Any:
+    _constant(value["arg"])
+    return _walk(value)
+
+
+def _constant_input(value: Any) -> Any:
+    _constant(value["value"])
+    return _walk(value)
+
+
+def _constant(argument: Any) -> Any:
+    if "as_string" in argument:
+        clean_path(argument["as_string"])
+    return _walk(argument)
+
+
 def _cleared(_: Any) -> list[str]:
     return []
 
@@ -205,7 +230,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "as_string_to_argument": _arguments,
     "as_strings": _texts,
     "buffer_name": clean_path,
-    "constant_input": lambda value: _constant_input(value),
+    "constant_input": _constant_input,
     "custom_obj": _no_objects,
     "custom_obj_values": _no_objects,
     "device": clean_device,
@@ -214,6 +239,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "fqn": clean_path,
     "guards_code": _cleared,
     "in_spec": _tree,
+    "inputs": _inputs,
     "metadata": _metadata,
     "name": _optional_name,
     "opset_version": _named,
@@ -229,17 +255,10 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "tensor_values": _named,
     "torch_version": clean_path,
     "treespec_namedtuple_fields": _namedtuples,
+    "user_input": _user_input,
     "user_input_name": clean_identifier,
     "verifiers": _dialects,
 }
-
-
-def _constant_input(value: Any) -> Any:
-    # A constant given as input is pasted between quotes into the guard function that torch generates.
-    constant = value.get("value") if isinstance(value, dict) else None
-    if isinstance(constant, dict) and "as_string" in constant:
-        clean_path(constant["as_string"])
-    return _walk(value)
 
 
 def _short(value: Any) -> str:

@@ -41,8 +41,11 @@ def clean_payloads(document: Any, folder: str, sizes: Mapping[str, int]) -> Payl
         raise RefusedError("a table of weights is not one that torch.export.save writes")
     types: dict[str, int] = {}
     config = {}
-    for name, entry in table.items():
-        config[clean_path(name)] = _clean_entry(name, entry, folder, sizes, types)
+    try:
+        for name, entry in table.items():
+            config[clean_path(name)] = _clean_entry(name, entry, folder, sizes, types)
+    except (TypeError, AttributeError) as error:  # values of other types than the schema's
+        raise RefusedError("a table of weights is not one that torch.export.save writes") from error
     return Payloads(json.dumps({"config": config}).encode(), frozenset(types))
 
 

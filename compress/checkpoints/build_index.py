@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -68,13 +68,13 @@ def build(refs: Iterable[str]) -> dict[str, Any]:
     skipped: dict[str, str] = {}
     for number, ref in enumerate(refs):
         try:
-            items = _items(ref)
+            forms = _forms(ref)
         except CompressError as error:  # what one library version cannot build must not stop the rest
             skipped[ref] = str(error)[:200]
             log.warning("skipped %s: %s", ref, skipped[ref])
             continue
-        axes = _axes(ref, items)
-        _add(entries, ref, items, axes)
+        for form in forms:
+            _add(entries, ref, form)
         if number % 100 == 0:
             log.info("%d: %s", number, ref)
     return {
@@ -123,30 +123,41 @@ def _items(ref: str) -> list[Item]:
                 return items_of(models.create(ref).state_dict())
 
 
-def _axes(ref: str, items: list[Item]) -> list[ClassAxis]:
+class _Form(NamedTuple):
+    """One state dict that a reference can have: its items, class axes, and classes without ``num_classes``."""
+
+    items: list[Item]
+    axes: list[ClassAxis]
+    default: int | None
+
+
+def _forms(ref: str) -> list[_Form]:
+    plain = _items(ref)
     joint = "&" if "?" in ref else "?"
     try:
         few, many = [_items(f"{ref}{joint}num_classes={count}") for count in (FEW, MANY)]
     except ModelError as error:
         log.info("%s has no choice of classes: %s", ref, error)
-        return []
-    axes = class_axes(few, FEW, many, MANY) if names_hash(few) == names_hash(items) else None
-    if not axes or classes_in(items, axes) is None or shapes_hash(items, axes) != shapes_hash(few, axes):
-        return []
-    return axes
+        return [_Form(plain, [], None)]
+    axes = class_axes(few, FEW, many, MANY)
+    if not axes:
+        return [_Form(plain, [], None)]
+    default = classes_in(plain, axes) if names_hash(plain) == names_hash(few) else None
+    if default is None or shapes_hash(plain, axes) != shapes_hash(few, axes):
+        # Feature extractors come without a classifier and gain one with num_classes.
+        return [_Form(plain, [], None), _Form(few, axes, None)]
+    return [_Form(plain, axes, default)]
 
 
-def _add(entries: dict[str, dict[str, Any]], ref: str, items: list[Item], axes: list[ClassAxis]) -> None:
-    key = names_hash(items)
-    entry = entries.setdefault(
-        key, {"names": key, "count": len(items), "sketch": pack_sketch(sketch(items)), "heads": []}
-    )
-    plain_axes = [list(axis) for axis in axes]
-    head = next((head for head in entry["heads"] if head["axes"] == plain_axes), None)
+def _add(entries: dict[str, dict[str, Any]], ref: str, form: _Form) -> None:
+    key = names_hash(form.items)
+    entry = entries.setdefault(key, {"names": key, "sketch": pack_sketch(sketch(form.items)), "heads": []})
+    axes = [list(axis) for axis in form.axes]
+    head = next((head for head in entry["heads"] if head["axes"] == axes), None)
     if head is None:
-        head = {"axes": plain_axes, "shapes": {}}
+        head = {"axes": axes, "shapes": {}}
         entry["heads"].append(head)
-    head["shapes"].setdefault(shapes_hash(items, axes), []).append([ref, classes_in(items, axes)])
+    head["shapes"].setdefault(shapes_hash(form.items, form.axes), []).append([ref, form.default])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -160,12 +171,11 @@ def main(arguments: list[str] | None = None) -> None:
     refs = references(options.only)
     document = build(refs)
     size = write(document, options.output)
-    groups = [refs for entry in document["entries"] for head in entry["heads"] for refs in head["shapes"].values()]
-    shared = [group for group in groups if len(group) > 1]
+    groups = [group for entry in document["entries"] for head in entry["heads"] for group in head["shapes"].values()]
+    shared = {ref for group in groups if len(group) > 1 for ref, _ in group}
     log.info(
-        "%d architectures, %d distinct, %d share names and shapes with another, %d skipped; %d bytes in %.0f s",
-        sum(map(len, groups)), len(groups), sum(map(len, shared)), len(document["skipped"]), size,
-        time.monotonic() - start,
+        "%d references, %d distinct state dicts, %d references share one, %d skipped; %d bytes in %.0f s",
+        len(refs), len(groups), len(shared), len(document["skipped"]), size, time.monotonic() - start,
     )  # fmt: skip
 
 

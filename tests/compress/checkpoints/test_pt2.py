@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
@@ -195,6 +198,40 @@ def test_missing_pieces_are_named(entries: Entries, tmp_path: Path) -> None:
 def test_broken_descriptions_are_refused(entries: Entries, tmp_path: Path) -> None:
     for text in (b"", b"{", b"[]", b"null", b"[" * 200_000, b'{"graph_module": {}}', b"\xff"):
         refused(pack({**entries, "models/model.json": text}, tmp_path / "json.pt2"))
+
+
+def test_constant_inputs_are_checked_since_torch_pastes_them_into_source(entries: Entries, tmp_path: Path) -> None:
+    def change(document: Any) -> None:
+        graph = document["graph_module"]["graph"]
+        graph["inputs"].append({"as_string": "' or __import__('os').getpid() or '"})
+
+    assert "__import__" in refused(pack(with_program(entries, change), tmp_path / "constant.pt2"))
+
+
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just([]), st.just({}), st.just([{}])
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_change_of_a_description_passes_or_is_refused(
+    data: st.DataObject, entries: Entries, tmp_path: Path
+) -> None:
+    names = ["models/model.json", WEIGHTS, "data/constants/model_constants_config.json"]
+    name = data.draw(st.sampled_from(names))
+    document = value = json.loads(entries[name])
+    while isinstance(value, dict | list) and value:
+        parent, key = value, data.draw(st.sampled_from(list(value) if isinstance(value, dict) else range(len(value))))
+        value = parent[key]
+        if data.draw(st.integers(0, 6)) == 0:
+            break
+    else:
+        parent, key = document, next(iter(document))
+    parent[key] = data.draw(LEAVES)
+    path = pack({**entries, name: json.dumps(document).encode()}, tmp_path / "changed.pt2")
+    with contextlib.suppress(CheckpointError):
+        sanitise_pt2(path)
 
 
 def test_truncated_and_flipped_archives_are_refused(archive: Path, entries: Entries, tmp_path: Path) -> None:
