@@ -25,6 +25,7 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from compress.errors import InputError
 from deploy import environment
@@ -39,6 +40,7 @@ _PILOT_SHARE = 0.15
 _LONGEST_PILOT_SHARE = 0.5
 _FEWEST_PILOT = 24
 _MOST_PILOT = 2000
+_PILOT_LEVEL = 0.05
 _SHORTEST_SHARE = 0.02
 _MOST_PAIRS = 200_000
 
@@ -201,18 +203,21 @@ def _measure_noise(base: Call, twin: Call, budget: float, order: random.Random) 
 def _resolution(pilot: _Pilot, warmth: Warmth, left: float, alpha: float) -> float | None:
     """Return the slow-down that the last look within ``left`` seconds will be able to tell from none.
 
-    The half-width that the baseline's own pairs show at that look's level, scaled by the root of the pair counts, plus
-    the offset seen between two copies of the same file, which no number of pairs removes. ``None``: the budget is too
-    short for any look at all.
+    The half-width that the baseline's own pairs show at 5 %, scaled to that look's level and by the root of the pair
+    counts, plus the offset seen between two copies of the same file, which no number of pairs removes. ``None``: the
+    budget is too short for any look at all.
     """
     per_pair = max(pilot.per_pair, warmth.seconds / warmth.runs * 2 / 3)
     sizes = look_sizes(min(int(max(left, 0.0) / per_pair), _MOST_PAIRS))
     if not sizes:
         return None
-    seen = median_interval(pilot.logs, look_level(len(sizes) - 1, alpha))
+    # At the look's own level a short pilot would be judged by its most extreme pairs, the stalls of the machine.
+    seen = median_interval(pilot.logs, _PILOT_LEVEL)
     if seen.low is None or seen.high is None:
         return None
-    half_width = (seen.high - seen.low) / 2 * math.sqrt(len(pilot.logs) / sizes[-1])
+    normal = NormalDist()
+    stricter = normal.inv_cdf(look_level(len(sizes) - 1, alpha)) / normal.inv_cdf(_PILOT_LEVEL)
+    half_width = (seen.high - seen.low) / 2 * stricter * math.sqrt(len(pilot.logs) / sizes[-1])
     return math.expm1(half_width + abs(seen.value))
 
 
