@@ -50,11 +50,11 @@ class Recognition:
     message: str
 
 
-def recognise(state: Mapping[str, torch.Tensor]) -> Recognition:
+def recognise(state: Mapping[str, torch.Tensor], where: str | None = None) -> Recognition:
     """Return the architecture of ``state``; a changed number of classes is recognised too.
 
     Where several architectures share names and shapes, the plainest is taken (torchvision before timm, then the
-    shortest name) and the others are named.
+    shortest name) and the others are named. ``where`` is what an error names, usually the file.
 
     Raises:
         CheckpointError: no known architecture fits; the nearest ones are named.
@@ -63,7 +63,7 @@ def recognise(state: Mapping[str, torch.Tensor]) -> Recognition:
     entry = _index().entries.get(names_hash(items))
     matches = _matches(items, entry) if entry else []
     if not matches:
-        raise _unknown(items, entry)
+        raise _unknown(items, entry, where)
     matches.sort(key=_plainness)
     (ref, classes), others = matches[0], [other for other, _ in matches[1:]]
     message = f"recognised as {ref} from {len(items)} parameter names and shapes"
@@ -118,12 +118,12 @@ def _plainness(match: tuple[str, int | None]) -> tuple[bool, int, int, str]:
     return name.startswith("test_"), _SOURCES.index(source), len(name), name
 
 
-def _unknown(items: Sequence[Item], entry: dict[str, Any] | None) -> CheckpointError:
+def _unknown(items: Sequence[Item], entry: dict[str, Any] | None, where: str | None) -> CheckpointError:
     if entry:
         refs = sorted((ref, None) for head in entry["heads"] for group in head["shapes"].values() for ref, _ in group)
         names = [ref for ref, _ in sorted(refs, key=_plainness)]
         what = f"the parameter names are those of {_some(names)}, but shapes differ"
-        return CheckpointError(what, hint="give the constructor with --model file.py:factory")
+        return CheckpointError(what, where=where, hint="give the constructor with --model file.py:factory")
     own = sketch(items)
     ranked = sorted(
         ((similarity(own, unpack_sketch(other["sketch"])), other) for other in _index().entries.values()),
@@ -133,7 +133,7 @@ def _unknown(items: Sequence[Item], entry: dict[str, Any] | None) -> CheckpointE
     what = f"no known architecture has these {len(items)} parameter names"
     if near:
         what += f"; nearest: {', '.join(near)}"
-    return CheckpointError(what, hint="name it with --model, for example --model file.py:factory")
+    return CheckpointError(what, where=where, hint="name it with --model, for example --model file.py:factory")
 
 
 def _plain_ref(entry: dict[str, Any]) -> str:
