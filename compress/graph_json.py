@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import math
 import operator
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from compress.checkpoints._graph_json import clean_identifier
+from compress.checkpoints._graph_json import clean_identifier, clean_path
 from compress.checkpoints._operators import is_operator
-from compress.checkpoints import is_operator
 from compress.errors import CheckpointError
 
 _PYTHON = {
@@ -53,11 +51,12 @@ def graph_from_json(nodes: Any, inputs: dict[str, tuple[tuple[int, ...], torch.d
         for entry in nodes:
             args = _decode(entry["args"], known)
             kwargs = {clean_identifier(key): _decode(value, known) for key, value in entry["kwargs"].items()}
-            node = graph.create_node(entry["op"], _target(entry), tuple(args), kwargs, name=entry["name"])
+            name = clean_identifier(entry["name"])
+            node = graph.create_node(entry["op"], _target(entry), tuple(args), kwargs, name=name)
             node.meta = {key: str(value) for key, value in entry.get("meta", {}).items()}
             if node.op == "placeholder":
                 node.meta["input"] = inputs[str(node.target)]
-            known[entry["name"]] = node
+            known[name] = node
         graph.lint()
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"the stored graph is damaged ({type(error).__name__}: {error})") from error
@@ -75,21 +74,12 @@ def _target_name(node: fx.Node) -> str:
     raise CheckpointError(f"operator {node.target} cannot be stored", where=node.name)
 
 
-def _name(text: Any) -> str:
-    """Names stand in the Python source that fx generates from the graph, so nothing but a name may pass."""
-    if not isinstance(text, str) or not text.isidentifier() or keyword.iskeyword(text):
-        raise ValueError(f"{text!r} is not a name")
-    return text
-
-
 def _target(entry: dict[str, Any]) -> Any:
     kind, name = entry["op"], entry["target"]
     if kind in ("placeholder", "output"):
-        return _name(name)
+        return clean_identifier(name)  # names stand in the Python source that fx generates from the graph
     if kind == "get_attr":
-        if not all(part.isidentifier() or part.isalnum() for part in name.split(".")):
-            raise ValueError(f"tensor name {name!r}")
-        return name
+        return clean_path(name)
     if kind != "call_function":
         raise ValueError(f"node kind {kind!r}")
     if name.startswith("operator."):

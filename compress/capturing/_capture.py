@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import keyword
 import logging
 import warnings
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ def capture(
         CaptureError: the network cannot be traced in training or in evaluation mode, or an input has no batch.
     """
     inputs = _checked(example)
+    _refuse_keywords(module)
     # The output structure and the names come from the evaluation graph: it is what is deployed.
     evaluation = _export(module, inputs, training=False, dynamic_size=dynamic_size)
     training = _export(module, inputs, training=True, dynamic_size=dynamic_size)
@@ -62,7 +64,9 @@ def capture(
     )
 
 
-def _checked(example: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+def _checked(example: Any) -> tuple[torch.Tensor, ...]:
+    if not isinstance(example, (tuple, list)) or not example:
+        raise CaptureError("the example inputs are not a tuple of tensors", hint="write capture(module, (example,))")
     inputs = tuple(example)
     for position, value in enumerate(inputs):
         if not isinstance(value, torch.Tensor) or value.ndim == 0:
@@ -73,6 +77,17 @@ def _checked(example: Sequence[Any]) -> tuple[torch.Tensor, ...]:
     if len({value.shape[0] for value in inputs}) > 1:
         raise CaptureError("the example inputs disagree on the batch size", hint="give all inputs the same dimension 0")
     return tuple(value.repeat(2, *[1] * (value.ndim - 1)) if value.shape[0] == 1 else value for value in inputs)
+
+
+def _refuse_keywords(module: nn.Module) -> None:
+    """Tensor names become attributes in generated source, where a Python keyword is a syntax error."""
+    for name in _state(module):
+        word = next((part for part in name.split(".") if keyword.iskeyword(part)), None)
+        if word is not None:
+            raise CaptureError(
+                f"{name!r} contains the Python keyword {word!r}, which a graph cannot spell",
+                hint=f"rename the module or parameter {word!r}",
+            )
 
 
 def _export(
@@ -154,9 +169,13 @@ def _rename_inputs(graphs: dict[bool, fx.Graph], names: Sequence[str] | None) ->
     wanted = list(names) if names is not None else [str(node.target) for node in holders[False]]
     if len(wanted) != len(holders[False]):
         raise CaptureError(f"{len(wanted)} input names were given for {len(holders[False])} inputs")
+    wrong = [name for name in wanted if not name.isidentifier() or keyword.iskeyword(name) or name == "self"]
+    if wrong or len(set(wanted)) < len(wanted):
+        raise CaptureError(f"input names {wanted} are not distinct Python names", hint="use names such as image, mask")
     for nodes in holders.values():
         for node, name in zip(nodes, wanted, strict=True):
-            node.target = node.name = name
+            node.target = name
+            node._rename(name)  # an operator's result may have the name already
 
 
 def _input_specs(graph: fx.Graph, inputs: tuple[torch.Tensor, ...]) -> tuple[TensorSpec, ...]:
