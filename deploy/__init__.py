@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deploy import report, runtimes
+    from deploy import environment, report, runtimes
     from deploy.comparing import compare
     from deploy.environment import Environment
     from deploy.gating import gate
@@ -28,6 +28,7 @@ __all__ = [
     "Profile",
     "Verdict",
     "compare",
+    "environment",
     "gate",
     "profile",
     "report",
@@ -49,6 +50,6 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
-    if name in ("report", "runtimes"):
+    if name in ("environment", "report", "runtimes"):
         return importlib.import_module(f"deploy.{name}")
     raise AttributeError(f"module 'deploy' has no attribute {name!r}")

@@ -16,6 +16,7 @@ from deploy.sessions import INPUTS_TEXT, Bench, Request, check_positive, open_be
 from deploy.statistics import quantile_interval
 from deploy.timing import Progress, Warmth, interleaved, silent, warm_up
 
+_PROBE_SHARE = 0.2
 _FEWEST_ROUNDS = 5
 _MOST_ROUNDS = 20_000
 
@@ -84,7 +85,7 @@ def profile(
     inspected = [inspect(path) for path in files]
     probes: list[Probe] = []
     for index, path in enumerate(files):
-        progress(index / len(files), f"loading {path.name} in a fresh process")
+        progress(_PROBE_SHARE * index / len(files), f"loading {path.name} in a fresh process")
         probes.append(probe(path, runtime=runtime, threads=threads, batch=batch, sizes=sizes, seed=seed))
     benches = [open_bench(path, request, file) for path, file in zip(files, inspected, strict=True)]
     profiles = _measure(benches, probes, seconds, seed, progress)
@@ -98,11 +99,17 @@ def _measure(
     if not calls:
         return []
     around = environment.capture()
-    progress(0.0, "warming up")
+    progress(_PROBE_SHARE, "warming up")
     warmth = warm_up(calls, limit=seconds * len(calls), seed=seed)
     latencies = interleaved(
-        calls, seconds=seconds * len(calls), fewest=_FEWEST_ROUNDS, most=_MOST_ROUNDS, seed=seed, progress=progress
+        calls,
+        seconds=seconds * len(calls),
+        fewest=_FEWEST_ROUNDS,
+        most=_MOST_ROUNDS,
+        seed=seed,
+        progress=lambda share, what: progress(_PROBE_SHARE + (1 - _PROBE_SHARE) * share, what),
     )
+    progress(1.0, "measured")
     methodology = _methodology(len(calls), seed)
     return [
         _profile(bench, measured, series, methodology, around, warmth)

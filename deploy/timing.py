@@ -68,14 +68,16 @@ def interleaved(
     """
     order = random.Random(seed)
     series: list[list[float]] = [[] for _ in calls]
-    start = time.perf_counter()
+    start, shown = time.perf_counter(), 0.0
     for done in range(most):
         spent = time.perf_counter() - start
         if spent > seconds and done >= fewest:
             break
         for index in order.sample(range(len(calls)), len(calls)):
             series[index].append(time_once(calls[index]))
-        progress(max(done / most, min(spent / seconds, 1.0)), "measuring")
+        if spent - shown > 0.1:
+            shown = spent
+            progress(max(done / most, min(spent / seconds, 1.0)), "measuring")
     return series
 
 

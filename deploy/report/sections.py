@@ -93,13 +93,8 @@ def _figures(report: Report, drawn: Charts) -> str:
 def _figure(row: FigureRow, notes: list[str]) -> list[str]:
     mark = f"<sup>{notes.index(row.conditions) + 1}</sup>" if row.conditions else ""
     if row.before is None and row.after is None:
-        return [
-            escape(row.name),
-            NOTHING,
-            NOTHING,
-            f'<span class="absent">{escape(row.missing or "not given")}</span>',
-            NOTHING,
-        ]
+        reason = f'<small class="absent">{escape(row.missing or "not given")}</small>'
+        return [f"{escape(row.name)}{mark}{reason}", NOTHING, NOTHING, NOTHING, NOTHING]
     tone = "same"
     if row.before is not None and row.after is not None and row.before != row.after:
         tone = "better" if (row.after < row.before) == (row.better == "lower") else "worse"

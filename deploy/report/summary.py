@@ -127,6 +127,7 @@ def _accuracy(report: Report) -> str:
     row = find(report, "accuracy")
     values = _both(row)
     if values is None or row is None:
-        return f"accuracy unknown ({escape(report.missing.get('accuracy', 'not measured'))})"
+        reason = (row.missing if row else None) or report.missing.get("accuracy", "not measured")
+        return f"accuracy unknown ({escape(reason.removeprefix('accuracy unknown: '))})"
     name = row.name.replace("-", "\N{NON-BREAKING HYPHEN}")
     return f"{escape(name)} {escape(number(values[0], row.unit))} → {escape(number(values[1], row.unit))}"

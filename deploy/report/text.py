@@ -6,7 +6,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 NOTHING = "—"
@@ -75,11 +75,21 @@ def value_text(value: Any) -> str:
 
 
 def pairs(values: Mapping[str, Any]) -> str:
-    """Return a mapping as a run of ``name value`` chips."""
+    """Return a mapping as a run of ``name value`` chips; mappings inside it are flattened."""
     chips = (
-        f'<span class="pair"><span>{escape(key)}</span> {code(value_text(item))}</span>' for key, item in values.items()
+        f'<span class="pair"><span>{escape(key)}</span> {code(value_text(item))}</span>'
+        for key, item in _flat(values, "")
     )
     return f'<div class="pairs">{"".join(chips)}</div>' if values else ""
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, item in values.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(item, dict) and item and len(prefix) < _LONGEST:
+            yield from _flat(item, f"{name} · ")
+        else:
+            yield name, item
 
 
 def _scaled(value: float, base: float, prefixes: tuple[str, ...]) -> str:

@@ -52,6 +52,13 @@ def test_several_files_are_interleaved_and_comparable(net: Path, bigger_net: Pat
     assert small.p50.value < big.p50.value
 
 
+def test_progress_only_grows_and_ends_at_one(net: Path) -> None:
+    shares: list[float] = []
+    deploy.profile([net, net], seconds=0.2, progress=lambda share, _: shares.append(share))
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
 def test_different_methodology_is_called_incomparable(net: Path) -> None:
     one = deploy.profile(net, seconds=0.05)
     two = deploy.profile(net, seconds=0.05, batch=2)

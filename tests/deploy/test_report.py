@@ -167,6 +167,16 @@ def test_a_report_of_profiles_alone_leads_with_the_fastest(measured_report: repo
     assert "No figures before and after" in report.render_html(report.Report(title="t"))
 
 
+def test_an_accuracy_row_without_values_says_why() -> None:
+    rows = [
+        report.FigureRow(name="MACs", unit="count", before=2, after=1),
+        report.FigureRow(name="accuracy", unit="share", better="higher", missing="accuracy unknown: no data given"),
+    ]
+    html = report.render_html(report.Report(title="t", figures=rows))
+    assert "<h1>50 % fewer MACs, accuracy unknown (no data given).</h1>" in html
+    assert html.count("accuracy unknown: no data given") == 2
+
+
 def test_a_failed_gate_is_seen_at_the_top(measured_report: report.Report) -> None:
     assert measured_report.gate is not None
     failed = measured_report.gate.model_copy(update={"status": "fail", "exit_code": 1, "text": "FAIL: slower"})
