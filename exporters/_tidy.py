@@ -16,7 +16,6 @@ import onnx_ir as ir
 LAYER = "compress.layer"
 BATCH = "batch"
 _SCOPES = "pkg.torch.onnx.name_scopes"
-_WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
 def tidy(model: ir.Model, *, inputs: Sequence[str], outputs: Sequence[str], metadata: Mapping[str, str]) -> None:
@@ -38,14 +37,25 @@ def layer_names(model: ir.Model) -> dict[str, str]:
 
 def _layer_of(node: ir.Node) -> str:
     """The parameter's name says it exactly; a folded batch norm's scope would name the norm, not its convolution."""
-    weight = node.inputs[1] if node.op_type in _WEIGHTED and len(node.inputs) > 1 else None
-    if weight is not None and weight.is_initializer() and str(weight.name).endswith(".weight"):
-        return str(weight.name).removesuffix(".weight")
+    own = _owner(node)
+    if own or node.op_type == "MatMul":
+        # The exporter transposes the weight of a linear layer and so loses its name; the bias added next still has it.
+        users = [user for output in node.outputs for user, _ in output.uses()]
+        return own or (_owner(users[0]) if len(users) == 1 and users[0].op_type == "Add" else "")
     scopes = node.metadata_props.get(_SCOPES)
     if scopes is None:
         return ""
     # The last scope is the operator itself.
     return next((scope for scope in reversed(ast.literal_eval(scopes)[:-1]) if scope), "")
+
+
+def _owner(node: ir.Node) -> str:
+    """The layer whose parameter the node reads; equal parameters of several layers are one, and say nothing."""
+    for value in node.inputs:
+        layer, _, kind = str(value.name).rpartition(".") if value is not None else ("", "", "")
+        if value is not None and value.is_initializer() and kind in ("weight", "bias") and len(value.uses()) == 1:
+            return layer
+    return ""
 
 
 def _strip(model: ir.Model) -> None:

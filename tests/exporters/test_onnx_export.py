@@ -61,6 +61,15 @@ def test_nodes_are_named_after_checkpoint_layers(small_onnx: Path) -> None:
     assert layers["layer1.conv2/Conv"] == "layer1.conv2"
 
 
+def test_linear_layers_on_tokens_keep_their_layer(tmp_path: Path) -> None:
+    """Their weight is transposed and loses its name; the layer is still known. Equal parameters name no layer."""
+    block = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 8), nn.LayerNorm(8))
+    program = compress.capture(block.eval(), (torch.randn(2, 5, 6),))
+    layers = exporters.to_onnx(program, tmp_path / "tokens.onnx").metadata["layers"]
+    assert {layers[name] for name in layers if name.endswith("/MatMul")} == {"0", "2"}
+    assert not [name for name in layers if "LayerNorm" in name]
+
+
 def test_several_inputs_and_outputs_keep_their_names(tmp_path: Path) -> None:
     """An output may share its name with an inner value, be given twice, or be an input itself."""
     program = networks.two_in_two_out()
