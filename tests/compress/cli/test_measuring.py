@@ -55,7 +55,7 @@ def test_a_slower_file_is_a_regression(cli: Cli, pair: tuple[Path, Path], tmp_pa
     import exporters
 
     slow = torch.nn.Sequential(*(torch.nn.Conv2d(16 if i else 1, 16, 5, padding=2) for i in range(12)))
-    exporters.to_onnx(compress.capture(slow, (torch.randn(2, 1, 8, 8),)), tmp_path / "slow.onnx")
+    exporters.to_onnx(compress.capture(slow, (torch.randn(2, 1, 8, 8),), input_names=["x"]), tmp_path / "slow.onnx")
     failed = cli("gate", pair[1], "slow.onnx", "--json")
     assert failed.code == 1, failed.err
     assert failed.data["status"] == "fail"
