@@ -62,6 +62,7 @@ class Trainer:
 
         self._epoch = 0
         self._step = 0
+        self._saved: tuple[int, int] | None = None
         self._seconds = 0.0
         self._tally = Tally()
         self.history: list[Row] = []
@@ -84,7 +85,7 @@ class Trainer:
                     self._finish_epoch(stop, bar)
             except KeyboardInterrupt:
                 # Stopped within a step: what is in memory may be half done, what is on disk is whole.
-                raise Interrupted(*self._how_to_resume("stopped at once")) from None
+                raise self._interrupted() from None
 
     def _train_epoch(self, stop: StopRequest, bar: ProgressBar) -> None:
         config = self._config
@@ -102,7 +103,7 @@ class Trainer:
                 began = time.monotonic()
                 self._save()
             if stopping:
-                raise Interrupted(*self._how_to_resume("stopped"))
+                raise self._interrupted()
         self._seconds += time.monotonic() - began
 
     def _train_step(self, batch: Batch, stop: StopRequest) -> bool:
@@ -205,7 +206,7 @@ class Trainer:
         # Several processes validate different numbers of batches and cannot agree in between; they stop a step later.
         if stop.wanted and self._processes.share.processes == 1:
             self._save()
-            raise Interrupted(*self._how_to_resume("stopped"))
+            raise self._interrupted()
 
     def _save(self) -> None:
         if not all(bool(torch.isfinite(value).all()) for value in self._parameters):
@@ -226,6 +227,7 @@ class Trainer:
             }
             state.write(self._folder / state.NAME, content)
         self._processes.wait()
+        self._saved = (self._epoch, self._step)
 
     def resume(self, content: dict[str, Any]) -> None:
         """Go on from what :func:`compress.training.state.read` returned."""
@@ -237,6 +239,7 @@ class Trainer:
         self._epoch, self._step, self._seconds = content["epoch"], content["step"], content["seconds"]
         self._tally.sums = {name: list(sums) for name, sums in content["sums"].items()}
         self.history, self.best = list(content["history"]), content["best"]
+        self._saved = (self._epoch, self._step)
 
     def best_tensors(self) -> dict[str, torch.Tensor]:
         """Return the weights of the best epoch."""
@@ -246,10 +249,14 @@ class Trainer:
         assert not missing, missing
         return tensors
 
-    def _how_to_resume(self, what: str) -> tuple[str]:
-        place = f"epoch {self._epoch + 1} of {self._config.epochs}, step {self._step} of {self._steps}"
-        return (
-            f"{what} in {place}; the state is kept in {self._folder}: run the same command again to go on from there",
+    def _interrupted(self) -> Interrupted:
+        if self._saved is None:
+            return Interrupted("stopped before anything was saved; run the same command again to start over")
+        epoch, step = self._saved
+        return Interrupted(
+            f"stopped in epoch {self._epoch + 1} of {self._config.epochs}; the state after {step} of {self._steps} "
+            f"steps of epoch {epoch + 1} is kept in {self._folder}",
+            hint="run the same command again to go on from there",
         )
 
     def _not_finite(self, what: str) -> InputError:

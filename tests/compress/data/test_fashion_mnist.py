@@ -14,7 +14,7 @@ from compress import data
 from compress.errors import DataError
 
 
-def _idx(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def _idx(array: np.ndarray) -> bytes:
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
     return bytes((0, 0, 8, array.ndim)) + sizes + array.astype(np.uint8).tobytes()
 

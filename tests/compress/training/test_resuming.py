@@ -126,7 +126,7 @@ def test_ctrl_c_leaves_a_resumable_state_and_says_how_to_go_on(tmp_path: Path, s
     _wait_for_steps(process, 10)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert said.startswith("130 stopped in epoch 2 of 3, step ")
+    assert said.startswith("130 stopped in epoch 2 of 3; the state after ")
     assert "run the same command again" in said
     assert "Traceback" not in said
     resumed = _finish(script, tmp_path / "stopped", images)
@@ -149,7 +149,7 @@ def test_an_interrupt_within_a_step_keeps_what_is_on_disk(
         return original(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Trainer, "_train_step", interrupted)
-    with pytest.raises(Interrupted, match="run the same command again"):
+    with pytest.raises(Interrupted, match=r"the state after 4 of 11 steps of epoch 1 is kept .*; run the same command"):
         finetune(network, digits, config, output_dir=tmp_path / "out")
     monkeypatch.undo()
     resumed = finetune(network, digits, config, output_dir=tmp_path / "out")
@@ -199,7 +199,7 @@ def test_a_damaged_state_is_named(network: Program, digits: DataSource, tmp_path
 
 def test_a_state_that_would_run_code_is_refused(network: Program, digits: DataSource, tmp_path: Path) -> None:
     class Attack:
-        def __reduce__(self) -> object:
+        def __reduce__(self) -> tuple[object, ...]:
             return (os.system, (f"touch {tmp_path / 'ran'}",))
 
     torch.save({"version": 1, "identity": Attack()}, tmp_path / "state.pt")
