@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,8 @@ from compress.axes.analysis import Analysis
 from compress.axes.groups import Group
 from compress.axes.labels import Array
 from compress.axes.trace import Trace
-from compress.counting import ATTENTION, CONVOLUTIONS, LINEAR, PRODUCTS, TRANSPOSED, node_macs
-from compress.shapes import Shapes, shapes_of
+from compress.counting import CONVOLUTIONS, LINEAR, TRANSPOSED, node_macs
+from compress.shapes import shapes_of
 
 Widths = NDArray[np.int64]
 Figures = NDArray[np.float64]
@@ -77,10 +76,20 @@ class SizeModel:
         for node in program.graphs[False].nodes:
             macs = node_macs(node, shapes)
             if macs:
-                axes = [axis for axis in _mac_axes(node, trace, shapes) if axis.any()]
+                axes = [axis for axis in self._mac_axes(node, trace) if axis.any()]
                 constant = macs / math.prod(axis.size for axis in axes)
                 terms.append(([self._length(axis) for axis in axes], constant))
         return self._packed(terms)
+
+    def _mac_axes(self, node: fx.Node, trace: Trace) -> list[Array]:
+        """The axes whose lengths multiply to the operator's MACs, constants left out."""
+        if node.target in CONVOLUTIONS | LINEAR | TRANSPOSED:
+            return trace.axes(node.args[1])[:2]
+        atoms = self._analysis.atoms
+        operands = [operand for operand in node.args[:3] if isinstance(operand, fx.Node)]
+        if not all(atoms.frozen[atoms.of(axis)].all() for operand in operands for axis in trace.axes(operand)):
+            raise AssertionError(f"no size rule for {node.target} over prunable axes")
+        return []
 
     def _param_terms(self) -> tuple[Array, Figures]:
         program = self._analysis.program
@@ -100,16 +109,3 @@ class SizeModel:
             self._lengths.append(row)
             terms.append(([len(self._lengths) - 1], float(group.cell)))
         return self._packed(terms)
-
-
-def _mac_axes(node: fx.Node, trace: Trace, shapes: Shapes) -> list[Array]:
-    """The axes whose lengths multiply to the operator's MACs, constants left out."""
-    if node.target in CONVOLUTIONS | LINEAR:
-        return trace.axes(node.args[1])[:2]
-    if node.target in TRANSPOSED:
-        return trace.axes(node.args[1])[:2]
-    if node.target in PRODUCTS or node.target in ATTENTION:
-        operands: list[Any] = [argument for argument in node.args[:3] if isinstance(argument, fx.Node)]
-        if any(axis.any() for operand in operands for axis in trace.axes(operand)):
-            raise AssertionError(f"no size rule for {node.target} over prunable axes")
-    return []

@@ -56,14 +56,14 @@ def analyse(program: Program) -> Analysis:
         trace = Trace(labels, stored, shapes_of(graph, tensors, program.input_shapes(batch=2)))
         trace.run(graph)
         traces[mode] = trace
+    owned = {name: axes for name, axes in stored.items() if name not in program.tied}
     order = _order(program)
-    for name, axes in stored.items():
+    for name, axes in owned.items():
         if name not in order:
             order[name] = len(order)
             for axis in axes:
                 labels.freeze(axis, "not used by the network")
     atoms = labels.resolve()
-    owned = {name: axes for name, axes in stored.items() if name not in program.tied}
     groups = find_groups(atoms, owned, _activations(traces, owned), order)
     groups += frozen_groups(atoms, owned, _widths(program))
     return Analysis(program, atoms, stored, traces, groups)

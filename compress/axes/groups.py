@@ -64,20 +64,20 @@ class Occupancy:
         atoms: the resolved ties.
         axes: label arrays; the position in this list identifies the axis.
         """
-        columns = [(position, labels) for position, labels in enumerate(axes) if labels.size]
-        axis = np.concatenate([np.full(labels.size, position) for position, labels in columns])
-        index = np.concatenate([np.arange(labels.size) for _, labels in columns])
-        atom = np.concatenate([atoms.of(labels) for _, labels in columns])
+        columns = list(enumerate(axes))
+        none = np.zeros(0, np.int64)
+        axis = np.concatenate([none, *(np.full(labels.size, position) for position, labels in columns)])
+        index = np.concatenate([none, *(np.arange(labels.size) for _, labels in columns)])
+        atom = np.concatenate([none, *(atoms.of(labels) for _, labels in columns)])
         live = ~atoms.frozen[atom]
         order = np.lexsort((index[live], axis[live], atom[live]))
         self.atom, self.axis, self.index = (column[live][order] for column in (atom, axis, index))
 
     def rows(self) -> tuple[Array, Array]:
-        """First and last row of each atom's stretch of the table."""
-        starts = (
-            np.flatnonzero(np.r_[True, self.atom[1:] != self.atom[:-1]]) if self.atom.size else np.zeros(0, np.int64)
-        )
-        return starts, np.r_[starts[1:], self.atom.size].astype(np.int64)
+        """First row of each atom's stretch of the table, and the row behind its last."""
+        edges = np.flatnonzero(self.atom[1:] != self.atom[:-1]) + 1
+        bounds = np.r_[0, edges, self.atom.size] if self.atom.size else np.zeros(1, np.int64)
+        return bounds[:-1], bounds[1:]
 
 
 def find_groups(

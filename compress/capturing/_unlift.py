@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import fx
 
 from compress.capturing._normalise import inline_wrappers
 
+_TORCH = os.path.dirname(torch.__file__) + os.sep
 BATCH = 2  # the batch size that captures are made with: 1 would be pinned by torch.export
 
 
@@ -60,8 +62,9 @@ def _kept_meta(node: fx.Node) -> dict[str, Any]:
     trace = node.meta.get("stack_trace")
     if isinstance(trace, str):
         frames = [line.strip() for line in trace.splitlines() if line.strip().startswith("File ")]
+        outside = [frame for frame in frames if _TORCH not in frame]  # the caller of nn.Conv2d, not its forward
         if frames:
-            kept["source"] = _short(frames[-1])
+            kept["source"] = _short((outside or frames)[-1])
     return kept
 
 

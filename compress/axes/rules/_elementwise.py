@@ -30,7 +30,7 @@ _OPERATORS = aten(
     "eq.Scalar ne.Scalar lt.Scalar le.Scalar gt.Scalar ge.Scalar eq.Tensor ne.Tensor lt.Tensor le.Tensor "
     "gt.Tensor ge.Tensor "
     "logical_not logical_and logical_or bitwise_not threshold threshold_ zeros_like ones_like full_like "
-    "rand_like randn_like empty_like"
+    "rand_like randn_like empty_like expand_as"
 )
 
 

@@ -65,25 +65,25 @@ def _regroup(trace: Trace, sources: list[Array], sizes: list[int], place: str) -
     return [fixed(size) for size in sizes]
 
 
-@rewrites(*aten("view reshape _unsafe_view view_copy"))
-def view_sizes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
+@rewrites(*aten("view reshape _unsafe_view view_copy expand"))
+def literal_sizes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
     """Literal sizes follow what is kept."""
-    _literal_sizes(cut, old, new)
+    new.update_arg(1, _kept_sizes(cut, old, argument(old, 1, "size"), argument(new, 1, "size"), 0))
 
 
-@rewrites(*aten("expand"))
-def expand_sizes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
+@rewrites(*aten("unflatten.int"))
+def unflattened_sizes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
     """Literal sizes follow what is kept."""
-    _literal_sizes(cut, old, new)
+    first = argument(old, 1, "dim") % cut.rank(argument(old, 0, "self"))
+    new.update_arg(2, _kept_sizes(cut, old, argument(old, 2, "sizes"), argument(new, 2, "sizes"), first))
 
 
-def _literal_sizes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
-    sizes = list(argument(old, 1, "size"))
-    changed = [
-        cut.kept(old, dim) if isinstance(size, int) and size != -1 and cut.cut(old, dim) else new_size
-        for dim, (size, new_size) in enumerate(zip(sizes, argument(new, 1, "size"), strict=True))
+def _kept_sizes(cut: Cut, old: fx.Node, sizes: Any, written: Any, first: int) -> list[Any]:
+    """The sizes of the result's dimensions from ``first`` on; computed ones and -1 stay as they are ``written``."""
+    return [
+        cut.kept(old, dim) if isinstance(size, int) and size != -1 and cut.cut(old, dim) else present
+        for dim, (size, present) in enumerate(zip(sizes, written, strict=True), start=first)
     ]
-    new.update_arg(1, changed)
 
 
 @rule(*aten("expand"))
