@@ -23,7 +23,7 @@ BASE := $(VENV)/.ready-$(KEY)
 DEV := $(VENV)/.ready-dev-$(KEY)
 TENSORRT := $(VENV)/.ready-tensorrt-$(KEY)
 
-.PHONY: help demo test test-slow lint format clean setup setup-dev
+.PHONY: help demo test test-slow lint lint-ruff lint-format lint-types format clean setup setup-dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -42,9 +42,12 @@ test: $(DEV) $(TENSORRT)
 test-slow: $(DEV) $(TENSORRT)
 	@$(PY) -m pytest -m slow $(PYTEST_ARGS)
 
-lint: $(DEV)
+lint: lint-ruff lint-format lint-types
+lint-ruff: $(DEV)
 	$(PY) -m ruff check .
+lint-format: $(DEV)
 	$(PY) -m ruff format --check .
+lint-types: $(DEV)
 	$(PY) -m mypy
 
 format: $(DEV)
