@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 import time
@@ -57,7 +58,7 @@ class Console:
     def result(self, data: Mapping[str, Any]) -> None:
         """Print the JSON document, where JSON was asked for."""
         if self.as_json and self._speaks:
-            click.echo(json.dumps(data, indent=2, default=str, allow_nan=False))
+            click.echo(json.dumps(_finite(data), indent=2, default=str, allow_nan=False))
 
     def line(self, text: str = "") -> None:
         """Print one line of the human-readable result."""
@@ -82,6 +83,17 @@ class Console:
             table.add_row(*(Text(cell) for cell in row))
         width = None if sys.stdout.isatty() else PIPE_WIDTH
         RichConsole(width=width, highlight=False).print(table)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: a diverged loss becomes null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
 
 
 @contextlib.contextmanager

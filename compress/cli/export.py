@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compress.cli.console import Console
+from compress.cli.interrupt import resumable
 from compress.cli.options import force_option, json_option, loading_options, take
 from compress.pipeline.tables import size
 
@@ -57,7 +58,8 @@ def command(checkpoint: Path | None, as_json: bool, **options: Any) -> None:
 
     console = Console(as_json=as_json)
     loading = take(Loading, options)
-    outcome = run(ExportRequest(checkpoint=checkpoint, loading=loading, **options), console)
+    with resumable("what was written is whole; run the same command again, with --force to replace it"):
+        outcome = run(ExportRequest(checkpoint=checkpoint, loading=loading, **options), console)
     console.result(outcome.record)
     show(outcome, console)
 
