@@ -14,6 +14,8 @@ from compress.errors import CheckpointError
 
 Kind = Literal["pt2", "program-safetensors", "weights"]
 
+# What zipfile and pickletools raise on damaged bytes, which may claim any length, compression or encryption.
+_DAMAGE = (ValueError, EOFError, OSError, RuntimeError, MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
 _WAY_OUT = "save its state_dict() instead, or add --trust-checkpoint if you trust where it comes from"
 
 
@@ -55,6 +57,6 @@ def refuse_code(path: Path, form: Format) -> None:
 def _globals(path: Path, form: Format) -> list[str]:
     try:
         return globals_of_zip(path) if form == "torch-zip" else globals_of_legacy(path)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         hint = "copy or download it again"
         raise CheckpointError("is truncated or damaged", where=str(path), hint=hint) from error

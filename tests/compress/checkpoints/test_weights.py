@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import io
 import json
 import os
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
@@ -243,6 +246,24 @@ def test_truncated_files(tmp_path: Path) -> None:
         path = tmp_path / "cut.safetensors"
         path.write_bytes(data[:cut])
         refused(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), form=st.sampled_from(["zip", "legacy", "safetensors"]))
+def test_any_damage_is_one_clear_line_or_goes_unnoticed(data: st.DataObject, form: str, tmp_path: Path) -> None:
+    path = tmp_path / "damaged"
+    small = {"a": torch.zeros(2), "b": torch.ones(1)}
+    if form == "safetensors":
+        save_file(small, path)
+    else:
+        saved({"model": small}, path, _use_new_zipfile_serialization=form == "zip")
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    for look in (kind, read):
+        with contextlib.suppress(CheckpointError):
+            look(path)
 
 
 @pytest.mark.parametrize(
