@@ -15,6 +15,7 @@ from compress.info import Preprocessing
 from compress.program import Program
 
 Say = Callable[[str], None]
+_KNOWN_SOURCES = ("torchvision:", "timm:", "models:")
 
 
 def load(
@@ -48,14 +49,14 @@ def load(
 
     tell = say or (lambda line: None)
     source = Path(path)
-    kind = checkpoints.kind(source)
+    kind = checkpoints.kind(source, trust=trust_checkpoint)
     if kind != "weights" and (model is not None or submodule is not None):
         given = "--model" if model is not None else "--submodule"
         raise CheckpointError(f"holds its own network: {given} does not apply to it", where=str(source))
     if kind == "pt2":
         return _load_pt2(source)
     if kind == "program-safetensors":
-        return _load_durable(source)
+        return _load_durable(source, trust_checkpoint)
     return _load_weights(source, model, trust_checkpoint, input_size, submodule, dynamic_size, tell)
 
 
@@ -84,11 +85,17 @@ def _load_pt2(source: Path) -> Program:
     return load_pt2(source)
 
 
-def _load_durable(source: Path) -> Program:
+def _load_durable(source: Path, trust: bool) -> Program:
     from compress.storing import load_durable, read_durable_header
 
     header = read_durable_header(source)
     info = header["info"]
+    if not str(info["model_ref"]).startswith(_KNOWN_SOURCES) and not trust:
+        raise CheckpointError(
+            f"is made again by running {info['model_ref']!r}, which the file names itself",
+            where=str(source),
+            hint="add --trust-checkpoint if you trust both, or use the .pt2 form",
+        )
     shapes = [tuple(shape[1:]) for _, shape, _ in header["inputs"]]
     base = create(
         info["model_ref"], input_size=shapes[0] if len(shapes) == 1 else None, submodule=info.get("submodule")
@@ -113,7 +120,7 @@ def _load_weights(
         tell(note)
     ref = model
     if ref is None and weights.module is None:
-        recognition = checkpoints.recognise(weights.state)
+        recognition = checkpoints.recognise(weights.state, str(source))
         tell(recognition.message)
         ref = recognition.ref
     if ref is None:
