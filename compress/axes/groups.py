@@ -57,7 +57,12 @@ class Group:
 
 
 class Occupancy:
-    """Which atoms lie at which index of which axis: one flat table, sorted by atom."""
+    """Which atoms lie at which index of which axis: one flat table, sorted by atom, axis and index.
+
+    Two atoms are exchangeable when their stretches of the table look alike: the same axes, the same *roles* (an atom of
+    several labels meets them in the same order everywhere) and the same ties between roles. A convolution group whose
+    first channel was padded in and one whose last was are not: they hold equally many, in another order.
+    """
 
     def __init__(self, atoms: Atoms, axes: Iterable[Array]) -> None:
         """Args:
@@ -68,16 +73,45 @@ class Occupancy:
         none = np.zeros(0, np.int64)
         axis = np.concatenate([none, *(np.full(labels.size, position) for position, labels in columns)])
         index = np.concatenate([none, *(np.arange(labels.size) for _, labels in columns)])
-        atom = np.concatenate([none, *(atoms.of(labels) for _, labels in columns)])
-        live = ~atoms.frozen[atom]
-        order = np.lexsort((index[live], axis[live], atom[live]))
-        self.atom, self.axis, self.index = (column[live][order] for column in (atom, axis, index))
+        label = np.concatenate([none, *(labels for _, labels in columns)])
+        live = ~atoms.frozen[atoms.of(label)]
+        order = np.lexsort((index[live], axis[live], atoms.of(label)[live]))
+        self.axis, self.index, label = (column[live][order] for column in (axis, index, label))
+        self.atom = atoms.of(label)
+        roles = _roles(atoms, label)
+        self._role = roles[label]
+        self._ties = _ties_between_roles(atoms, roles)
 
     def rows(self) -> tuple[Array, Array]:
         """First row of each atom's stretch of the table, and the row behind its last."""
         edges = np.flatnonzero(self.atom[1:] != self.atom[:-1]) + 1
         bounds = np.r_[0, edges, self.atom.size] if self.atom.size else np.zeros(1, np.int64)
         return bounds[:-1], bounds[1:]
+
+    def likeness(self, start: int, end: int) -> tuple[bytes, bytes, bytes]:
+        """Equal for atoms that are exchangeable; ``start`` and ``end`` delimit the atom's stretch."""
+        first, last = np.searchsorted(self._ties[0], [self.atom[start], self.atom[start] + 1])
+        stretch = slice(start, end)
+        return self.axis[stretch].tobytes(), self._role[stretch].tobytes(), self._ties[1:, first:last].tobytes()
+
+
+def _roles(atoms: Atoms, label: Array) -> Array:
+    """Number each atom's labels in the order in which its stretch of the table meets them; -1 for labels on no axis."""
+    met, first = np.unique(label, return_index=True)
+    met = met[np.argsort(first)]
+    owner = atoms.of(met)
+    roles = np.full(atoms.atom.size, -1, np.int64)
+    roles[met] = np.arange(met.size) - np.searchsorted(owner, owner)
+    return roles
+
+
+def _ties_between_roles(atoms: Atoms, roles: Array) -> Array:
+    """Distinct (atom, role, role) of all ties, sorted by atom, of shape (3, ties)."""
+    left, right = atoms.ties
+    columns = np.stack([atoms.of(left), roles[left], roles[right]])
+    columns = columns[:, np.lexsort(columns[::-1])]
+    again = (columns[:, 1:] == columns[:, :-1]).all(axis=0)
+    return columns[:, np.r_[True, ~again][: columns.shape[1]]]
 
 
 def find_groups(
@@ -86,7 +120,7 @@ def find_groups(
     activations: Iterable[Array],
     names: Mapping[str, int],
 ) -> list[Group]:
-    """Atoms that occupy the same axes equally often form a group; one that no stored tensor has is nobody's width.
+    """Exchangeable atoms form a group; one that no stored tensor has is nobody's width.
 
     Args:
         atoms: the resolved ties.
@@ -99,10 +133,10 @@ def find_groups(
     )
     tables = [stored[name][dim] for name, dim in places]
     occupancy = Occupancy(atoms, [*tables, *activations])
-    classes: dict[bytes, list[tuple[int, int]]] = {}
+    classes: dict[tuple[bytes, bytes, bytes], list[tuple[int, int]]] = {}
     for start, end in zip(*occupancy.rows(), strict=True):
         if occupancy.axis[start] < len(tables):
-            classes.setdefault(occupancy.axis[start:end].tobytes(), []).append((int(start), int(end)))
+            classes.setdefault(occupancy.likeness(start, end), []).append((int(start), int(end)))
     groups = [_group(occupancy, rows, places, len(tables)) for rows in classes.values()]
     groups.sort(
         key=lambda group: (names[group.members[0].tensor], group.members[0].dim, int(group.members[0].indices.min()))

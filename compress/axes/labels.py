@@ -21,13 +21,14 @@ def fixed(size: int) -> Array:
 @dataclass(frozen=True)
 class Atoms:
     """The result of resolving all ties. ``atom[label]`` numbers the classes; ``reason[atom]`` is why one is
-    frozen, or None.
+    frozen, or None. ``ties`` are the pairs of labels that were tied, of shape (2, ties).
     """
 
     atom: Array
     frozen: NDArray[np.bool_]
     reason_index: Array
     reasons: tuple[str, ...]
+    ties: Array
 
     def of(self, labels: Array) -> Array:
         """The atom of each index."""
@@ -89,4 +90,4 @@ class Labels:
             unset = atoms[reason[atoms] < 0]
             reason[unset] = index
         reason[atom[FIXED]] = reasons.setdefault("fixed", len(reasons))
-        return Atoms(atom, reason >= 0, reason, tuple(reasons))
+        return Atoms(atom, reason >= 0, reason, tuple(reasons), np.stack([left, right]))
