@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from compress.graph_json import graph_to_json
 from compress.info import ProgramInfo
 from compress.module import ProgramModule, plant
-from compress.shapes import copy_graph
+from compress.shapes import copy_graph, meta_values
 
 if TYPE_CHECKING:
     from compress.axes.groups import Group
@@ -92,13 +92,11 @@ class Program:
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The outputs of the evaluation graph at batch 1."""
-        from compress.shapes import shapes_of
-
         graph = self.graphs[False]
-        shapes = shapes_of(graph, self.tensors, self.input_shapes(batch=1))
-        leaves = next(node for node in graph.nodes if node.op == "output").args[0]
+        values = meta_values(graph, self.tensors, self.input_shapes(batch=1))
+        leaves = [values[leaf] for leaf in next(node for node in graph.nodes if node.op == "output").args[0]]
         return tuple(
-            TensorSpec(name, tuple(shapes[leaf]), str(self.dtype).removeprefix("torch."))
+            TensorSpec(name, tuple(leaf.shape), str(leaf.dtype).removeprefix("torch."))
             for name, leaf in zip(self._output_names, leaves, strict=True)
         )
 

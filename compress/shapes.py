@@ -25,14 +25,20 @@ def shapes_of(
         tensors: the Program's tensors by name.
         inputs: shape and dtype per placeholder name; the shapes recorded at capture where None.
     """
+    return {node: _shape(value) for node, value in meta_values(graph, tensors, inputs).items()}
+
+
+def meta_values(
+    graph: fx.Graph,
+    tensors: Mapping[str, torch.Tensor],
+    inputs: Mapping[str, tuple[tuple[int, ...], torch.dtype]] | None = None,
+) -> dict[fx.Node, Any]:
+    """Return for each node its value on the meta device; arguments as for :func:`shapes_of`."""
     values: dict[fx.Node, Any] = {}
-    shapes: Shapes = {}
     with torch.no_grad():
         for node in graph.nodes:
-            value = _value(node, values, tensors, inputs)
-            values[node] = value
-            shapes[node] = _shape(value)
-    return shapes
+            values[node] = _value(node, values, tensors, inputs)
+    return values
 
 
 def _value(node: fx.Node, values: dict[fx.Node, Any], tensors: Mapping[str, torch.Tensor], inputs: Any) -> Any:

@@ -77,7 +77,18 @@ def in_mode(graph: fx.Graph, *, training: bool) -> fx.Graph:
         position = _MODE_ARGUMENT.get(node.target)
         if position is not None and _has_mode(node):
             node.update_arg(position, training)
+    if not training:
+        _stop_counting(copied)
     return copied
+
+
+def _stop_counting(graph: fx.Graph) -> None:
+    """Evaluation leaves the number of batches that normalisation has seen as it is."""
+    for node in list(graph.nodes):
+        if node.target is _aten.add_.Tensor and not node.users:
+            counter = node.args[0]
+            if counter.op == "get_attr" and str(counter.target).endswith("num_batches_tracked"):
+                graph.erase_node(node)
 
 
 def _has_mode(node: fx.Node) -> bool:

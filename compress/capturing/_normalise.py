@@ -63,8 +63,8 @@ def write_out_attention_scale(graph: fx.Graph, tensors: dict[str, torch.Tensor])
 
 
 def inline_wrappers(graph: fx.Graph, module: Any) -> None:
-    """Replace higher-order blocks (autocast, grad mode) by their content; inference in one precision does not need
-    them.
+    """Replace higher-order blocks (autocast, grad mode) by their content; what left a block without gradients is
+    detached, so that training still stops there.
     """
     for node in list(graph.nodes):
         name = getattr(node.target, "__name__", "")
@@ -76,6 +76,8 @@ def inline_wrappers(graph: fx.Graph, module: Any) -> None:
         values: dict[fx.Node, Any] = dict(zip([n for n in body.nodes if n.op == "placeholder"], operands, strict=True))
         with graph.inserting_before(node):
             result = graph.graph_copy(body, values)
+            if name == "wrap_with_set_grad_enabled" and not node.args[0]:
+                result = fx.map_arg(result, lambda value: graph.call_function(_aten.detach.default, (value,)))
         _replace_outputs(node, result)
         graph.erase_node(node)
         if not body_node.users:
