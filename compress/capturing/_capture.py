@@ -187,14 +187,15 @@ def _input_specs(graph: fx.Graph, inputs: tuple[torch.Tensor, ...]) -> tuple[Ten
 
 
 def output_names(exported: ExportedProgram) -> tuple[str, ...]:
-    """Names of the flattened outputs: dictionary keys and named-tuple fields, else ``output``, ``output_1`` ..."""
+    """Names of the flattened outputs that are tensors: dictionary keys and named-tuple fields, else ``output``,
+    ``output_1`` ...
+    """
     spec = exported.call_spec.out_spec
     assert spec is not None
-    dummy = pytree.tree_unflatten(list(range(spec.num_leaves)), spec)
-    if isinstance(dummy, int):
-        return ("output",)
+    structure = pytree.tree_unflatten(list(exported.graph_signature.user_outputs), spec)
+    leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(structure)[0] if leaf is not None]
     names = []
-    for path, index in pytree.tree_flatten_with_path(dummy)[0]:
+    for index, (path, _) in enumerate(leaves):
         parts = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
         label = "_".join(part for part in parts if part)
         names.append(label or (f"output_{index}" if index else "output"))

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
 
 from compress.capturing._capture import output_names
 from compress.capturing._normalise import normalise
@@ -44,9 +45,9 @@ def from_exported(exported: ExportedProgram, *, where: str = "archive") -> Progr
             operators that no longer tell training from evaluation.
     """
     _refuse_decomposed(exported, where)
+    _refuse_static_batch(exported, where)
     unlifted = exported.module()
     graph = plain_graph(unlifted)
-    _refuse_static_batch(exported, where)
     parameters = {name: value.requires_grad for name, value in unlifted.named_parameters(remove_duplicate=False)}
     known: dict[str, torch.Tensor] = dict(unlifted.named_parameters(remove_duplicate=False))
     known.update(unlifted.named_buffers(remove_duplicate=False))
@@ -102,8 +103,9 @@ def _spec(node: fx.Node) -> TensorSpec:
 
 
 def _refuse_static_batch(exported: ExportedProgram, where: str) -> None:
+    inputs = {spec.arg.name for spec in exported.graph_signature.input_specs if spec.kind is InputKind.USER_INPUT}
     for node in exported.graph.nodes:
-        if node.op != "placeholder" or node.name not in exported.graph_signature.user_inputs:
+        if node.op != "placeholder" or node.name not in inputs:
             continue
         value: Any = node.meta.get("val")
         if not isinstance(value, torch.Tensor) or value.ndim == 0:

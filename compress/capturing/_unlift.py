@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from compress.capturing._normalise import inline_wrappers
+from compress.errors import CaptureError
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 BATCH = 2  # the batch size that captures are made with: 1 would be pinned by torch.export
@@ -46,7 +47,11 @@ def _leaves(value: Any) -> list[fx.Node]:
         return [leaf for item in value.values() for leaf in _leaves(item)]
     if isinstance(value, (list, tuple)):
         return [leaf for item in value for leaf in _leaves(item)]
-    raise AssertionError(f"captured graph returns a {type(value).__name__}, not a tensor")
+    if value is None:
+        return []
+    raise CaptureError(
+        f"the network returns a {type(value).__name__} beside tensors", hint="let it return tensors only"
+    )
 
 
 def _kept_meta(node: fx.Node) -> dict[str, Any]:
