@@ -44,6 +44,9 @@ class ProgramInfo(BaseModel):
     version: int = VERSION
     model_ref: str | None = None
     submodule: str | None = None
+    input_size: list[int] | None = Field(
+        default=None, description="what the whole network was captured with, where given"
+    )
     preprocessing: Preprocessing | None = None
     classes: list[str] | None = None
     provenance: list[Step] = []

@@ -50,9 +50,10 @@ def load(
     tell = say or (lambda line: None)
     source = Path(path)
     kind = checkpoints.kind(source, trust=trust_checkpoint)
-    if kind != "weights" and (model is not None or submodule is not None):
-        given = "--model" if model is not None else "--submodule"
-        raise CheckpointError(f"holds its own network: {given} does not apply to it", where=str(source))
+    if kind != "weights":
+        options = {"--model": model, "--submodule": submodule, "--input-size": input_size}
+        for option in (name for name, given in options.items() if given is not None):
+            raise CheckpointError(f"holds its own network: {option} does not apply to it", where=str(source))
     if kind == "pt2":
         return _load_pt2(source)
     if kind == "program-safetensors":
@@ -89,16 +90,17 @@ def _load_durable(source: Path, trust: bool) -> Program:
     from compress.storing import load_durable, read_durable_header
 
     header = read_durable_header(source)
-    info = header["info"]
-    if not str(info["model_ref"]).startswith(_KNOWN_SOURCES) and not trust:
+    if not header.model_ref.startswith(_KNOWN_SOURCES) and not trust:
         raise CheckpointError(
-            f"is made again by running {info['model_ref']!r}, which the file names itself",
+            f"is made again by running {header.model_ref!r}, which the file names itself",
             where=str(source),
             hint="add --trust-checkpoint if you trust both, or use the .pt2 form",
         )
-    shapes = [tuple(shape[1:]) for _, shape, _ in header["inputs"]]
     base = create(
-        info["model_ref"], input_size=shapes[0] if len(shapes) == 1 else None, submodule=info.get("submodule")
+        header.model_ref,
+        input_size=header.input_size,
+        submodule=header.info.submodule,
+        dynamic_size=header.dynamic_size,
     )
     return load_durable(source, base)
 
@@ -153,6 +155,7 @@ def _captured(
     program = _capture_part(module, example, submodule, dynamic)
     program.info.model_ref = reference.ref
     program.info.submodule = submodule
+    program.info.input_size = list(input_size) if input_size is not None else None
     first = program.inputs[0].shape
     if (
         reference.preprocessing is not None

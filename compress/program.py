@@ -42,6 +42,7 @@ class Program:
         tied: Mapping[str, str],
         inputs: tuple[TensorSpec, ...],
         output_names: tuple[str, ...],
+        dynamic_size: bool = False,
         info: ProgramInfo | None = None,
     ) -> None:
         """Args:
@@ -52,11 +53,13 @@ class Program:
         tied: further name -> first name of tensors that have several.
         inputs: the network's inputs at batch 1.
         output_names: names of the flattened outputs of the evaluation graph.
+        dynamic_size: height and width of images are open, not only the batch.
         """
         self.graphs = dict(graphs)
         self.tied = dict(tied)
         self.transient = frozenset(transient)
         self.inputs = inputs
+        self.dynamic_size = dynamic_size
         self.info = info or ProgramInfo()
         self._output_names = output_names
         self._parameters = dict(parameters)
@@ -167,6 +170,7 @@ class Program:
             tied=self.tied,
             inputs=self.inputs,
             output_names=self._output_names,
+            dynamic_size=self.dynamic_size,
             info=self.info.model_copy(deep=True),
         )
 
@@ -217,7 +221,9 @@ class Program:
         return digest.hexdigest()
 
     def export_program(self) -> ExportedProgram:
-        """Export the evaluation graph anew with an open batch dimension named ``batch``. Weights are shared."""
+        """Export the evaluation graph anew with an open batch dimension named ``batch``, and open height and width
+        where they were captured so. Weights are shared.
+        """
         root = nn.Module()
         for name, tensor in self.tensors.items():
             if name not in self.tied:
@@ -227,7 +233,7 @@ class Program:
             if name not in self.tied and not _has(module, name):
                 plant(module, name, tensor, persistent=name not in self.transient)
         module.eval()
-        shapes = tuple({0: Dim("batch")} for _ in self.inputs)
+        shapes = tuple(open_dimensions(len(spec.shape), dynamic_size=self.dynamic_size) for spec in self.inputs)
         device = next((tensor.device for tensor in self.tensors.values()), torch.device("cpu"))
         inputs = tuple(value.to(device) for value in self.example_inputs())
         return torch.export.export(module, inputs, dynamic_shapes=shapes)
@@ -244,6 +250,11 @@ class Program:
         from compress.storing import save
 
         save(self, path, overwrite=overwrite)
+
+
+def open_dimensions(rank: int, *, dynamic_size: bool) -> dict[int, Any]:
+    """What ``torch.export`` is told of an input: the batch is open; height and width of images where asked for."""
+    return {0: Dim("batch")} | ({2: Dim.AUTO, 3: Dim.AUTO} if dynamic_size and rank == 4 else {})
 
 
 def _has(module: nn.Module, name: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,31 @@ def load_pt2(path: Path) -> Program:
     return _complete(program, _parse(extra["compress.json"], path), path) if extra["compress.json"] else program
 
 
-def read_durable_header(path: Path) -> dict[str, Any]:
-    """Return the JSON beside the weights of a ``.safetensors`` that this tool wrote."""
+@dataclass(frozen=True)
+class DurableHeader:
+    """What stands beside the weights of a ``.safetensors`` that this tool wrote: how to make the network again."""
+
+    info: ProgramInfo
+    model_ref: str
+    input_size: tuple[int, ...] | None
+    dynamic_size: bool
+
+
+def read_durable_header(path: Path) -> DurableHeader:
+    """Read the JSON beside the weights. Raises :class:`CheckpointError` where it is damaged or newer."""
     with safe_open(str(path), framework="pt") as stream:
-        return _parse((stream.metadata() or {}).get("compress.json", ""), path)
+        document = _parse((stream.metadata() or {}).get("compress.json", ""), path)
+    info = _info(document, path)
+    try:
+        shapes = [tuple(int(size) for size in shape[1:]) for _, shape, _ in document["inputs"]]
+        dynamic_size = bool(document["dynamic_size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"its compress.json is damaged ({error})", where=str(path)) from error
+    if info.model_ref is None:
+        raise CheckpointError("its compress.json is damaged (it names no model)", where=str(path))
+    whole = info.submodule is None and len(shapes) == 1  # else the inputs are not what the reference is made with
+    given = tuple(info.input_size) if info.input_size is not None else None
+    return DurableHeader(info, info.model_ref, shapes[0] if whole else given, dynamic_size)
 
 
 def load_durable(path: Path, base: Program) -> Program:
@@ -71,9 +93,9 @@ def load_durable(path: Path, base: Program) -> Program:
     from compress.plan import Plan
     from compress.pruning import apply_plan
 
-    header = read_durable_header(path)
+    info = read_durable_header(path).info
     program = base
-    for plan in header["info"]["plans"]:
+    for plan in info.plans:
         program = apply_plan(program, Plan.from_json(plan, where=str(path)))
     weights = load_file(str(path))
     tensors = {**program.tensors, **{name: weights[name] for name in weights}}
@@ -90,7 +112,7 @@ def load_durable(path: Path, base: Program) -> Program:
             hint="the model's definition changed since the file was written; use the .pt2 form",
         )
     rebuilt = program.rebuilt(tensors, program.graphs)
-    rebuilt.info = _info(header, path)
+    rebuilt.info = info
     return rebuilt
 
 
@@ -143,6 +165,7 @@ def _document(program: Program) -> dict[str, Any]:
         "tied": program.tied,
         "inputs": [list(spec) for spec in program.inputs],
         "outputs": list(program.output_names),
+        "dynamic_size": program.dynamic_size,
     }
 
 
@@ -202,6 +225,7 @@ def _complete(program: Program, document: dict[str, Any], path: Path) -> Program
             tied=ties,
             inputs=inputs,
             output_names=tuple(document["outputs"]),
+            dynamic_size=bool(document["dynamic_size"]),
             info=info,
         )
         unknown = {str(node.target) for node in restored.graphs[True].nodes if node.op == "get_attr"} - set(tensors)

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from compress.capturing._normalise import normalise
-from compress.capturing._unlift import adopt_constants, plain_graph
+from compress.capturing._unlift import adopt_constants, name_owners, plain_graph, tied_names
 from compress.errors import CaptureError
-from compress.program import Program, TensorSpec
+from compress.program import Program, TensorSpec, open_dimensions
 
 
 def capture(
@@ -44,13 +44,16 @@ def capture(
     # The output structure and the names come from the evaluation graph: it is what is deployed.
     evaluation = _export(module, inputs, training=False, dynamic_size=dynamic_size)
     training = _export(module, inputs, training=True, dynamic_size=dynamic_size)
-    tensors = {name: value.detach().clone() for name, value in _state(module).items()}
+    state = _state(module)
+    tied = tied_names(state)
+    tensors = {name: value.detach().clone() for name, value in state.items()}
     graphs: dict[bool, fx.Graph] = {}
     for mode, exported in ((False, evaluation), (True, training)):
         unlifted = exported.module()
         graph = plain_graph(unlifted)
         adopt_constants(graph, unlifted, tensors, prefix="train_" if mode else "")
         graphs[mode] = graph
+        name_owners(graph, tied)
     _rename_inputs(graphs, input_names)
     normalise(graphs, tensors)
     return Program(
@@ -58,9 +61,10 @@ def capture(
         tensors=tensors,
         parameters=_trainable(module),
         transient=_transient(module, tensors),
-        tied=_tied(module),
+        tied=tied,
         inputs=_input_specs(graphs[False], inputs),
         output_names=output_names(evaluation),
+        dynamic_size=dynamic_size,
     )
 
 
@@ -94,10 +98,7 @@ def _export(
     module: nn.Module, inputs: tuple[torch.Tensor, ...], *, training: bool, dynamic_size: bool
 ) -> ExportedProgram:
     clone = copy.deepcopy(module).train(training)
-    batch = Dim("batch")
-    shapes = tuple(
-        {0: batch} | ({2: Dim.AUTO, 3: Dim.AUTO} if dynamic_size and value.ndim == 4 else {}) for value in inputs
-    )
+    shapes = tuple(open_dimensions(value.ndim, dynamic_size=dynamic_size) for value in inputs)
     mode = "training" if training else "evaluation"
     with warnings.catch_warnings(), _Quiet("torch.export", "torch._export", "torch.fx"):
         warnings.simplefilter("ignore")
@@ -151,17 +152,6 @@ def _trainable(module: nn.Module) -> dict[str, bool]:
 def _transient(module: nn.Module, tensors: dict[str, torch.Tensor]) -> set[str]:
     """Buffers that the module's own state dict leaves out; constants lifted from the code are among them."""
     return set(tensors) - set(module.state_dict(keep_vars=True))
-
-
-def _tied(module: nn.Module) -> dict[str, str]:
-    """Map every further name of a shared tensor to the name that it was first met under."""
-    first: dict[int, str] = {}
-    tied: dict[str, str] = {}
-    for name, value in _state(module).items():
-        owner = first.setdefault(id(value), name)
-        if owner != name:
-            tied[name] = owner
-    return tied
 
 
 def _rename_inputs(graphs: dict[bool, fx.Graph], names: Sequence[str] | None) -> None:

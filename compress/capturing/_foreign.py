@@ -11,7 +11,7 @@ from torch.export.graph_signature import InputKind
 
 from compress.capturing._capture import output_names
 from compress.capturing._normalise import normalise
-from compress.capturing._unlift import adopt_constants, plain_graph
+from compress.capturing._unlift import adopt_constants, name_owners, plain_graph, tied_names
 from compress.errors import CaptureError
 from compress.program import Program, TensorSpec
 from compress.shapes import copy_graph
@@ -55,7 +55,9 @@ def from_exported(exported: ExportedProgram, *, where: str = "archive") -> Progr
         name: value.detach() for name, value in known.items() if name in parameters or name in exported.state_dict
     }
     persistent = set(tensors)
+    tied = tied_names(tensors)
     adopt_constants(graph, unlifted, tensors, prefix="")
+    name_owners(graph, tied)
     graphs = {False: in_mode(graph, training=False), True: in_mode(graph, training=True)}
     normalise(graphs, tensors)
     holders = [node for node in graph.nodes if node.op == "placeholder"]
@@ -65,9 +67,10 @@ def from_exported(exported: ExportedProgram, *, where: str = "archive") -> Progr
         tensors=tensors,
         parameters=parameters,
         transient=set(tensors) - persistent,
-        tied={},
+        tied=tied,
         inputs=inputs,
         output_names=output_names(exported),
+        dynamic_size=any(_has_open_size(node) for node in exported.graph.nodes if node.op == "placeholder"),
     )
 
 
@@ -95,6 +98,11 @@ def _stop_counting(graph: fx.Graph) -> None:
 def _has_mode(node: fx.Node) -> bool:
     """A batch norm without running statistics always normalises by the batch: there is nothing to flip."""
     return node.target is not _aten.batch_norm.default or node.args[3] is not None
+
+
+def _has_open_size(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and not all(isinstance(size, int) for size in value.shape[2:])
 
 
 def _spec(node: fx.Node) -> TensorSpec:

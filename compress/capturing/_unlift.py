@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -95,6 +95,25 @@ def adopt_constants(graph: fx.Graph, module: fx.GraphModule, tensors: dict[str, 
             value = _attribute(module, node.target)
             renamed[node.target] = _constant_name(node.target, value.detach(), tensors, prefix)
         node.target = renamed[node.target]
+
+
+def tied_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """Map every further name of a shared tensor to the name that it was first met under."""
+    first: dict[Any, str] = {}
+    tied: dict[str, str] = {}
+    for name, value in tensors.items():
+        if value.numel():
+            owner = first.setdefault((value.data_ptr(), value.dtype, value.shape, value.stride()), name)
+            if owner != name:
+                tied[name] = owner
+    return tied
+
+
+def name_owners(graph: fx.Graph, tied: Mapping[str, str]) -> None:
+    """Let the graph mention a shared tensor by its first name alone."""
+    for node in graph.nodes:
+        if node.op == "get_attr":
+            node.target = tied.get(node.target, node.target)
 
 
 def _constant_name(name: str, value: torch.Tensor, tensors: dict[str, torch.Tensor], prefix: str) -> str:
