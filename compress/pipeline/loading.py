@@ -35,27 +35,13 @@ def open_program(checkpoint: Path, loading: Loading, reporter: Reporter) -> Prog
     import compress
 
     with reporter.step(f"loading {checkpoint}"):
-        program = compress.load(
+        return compress.load(
             checkpoint,
             model=loading.model,
             trust_checkpoint=loading.trust_checkpoint,
             input_size=loading.input_size,
             submodule=loading.submodule,
             say=reporter.say,
-        )
-    if loading.input_size is not None and loading.submodule is None:
-        _check_input_size(program, loading.input_size, checkpoint)
-    return program
-
-
-def _check_input_size(program: Program, asked: tuple[int, ...], checkpoint: Path) -> None:
-    """A file that holds its own graph has a fixed input size; asking for another must not be ignored silently."""
-    held = tuple(program.inputs[0].shape[1:])
-    if held != asked:
-        raise InputError(
-            f"takes inputs of {','.join(map(str, held))}, not of {','.join(map(str, asked))}",
-            where=str(checkpoint),
-            hint="--input-size is for state dicts; export the network anew from its state dict for another size",
         )
 
 

@@ -19,7 +19,7 @@ from compress.pipeline.reporter import Reporter
 if TYPE_CHECKING:
     from compress import Program
     from deploy import Profile
-    from deploy.report import FigureRow, Report
+    from deploy.report import FigureRow, LayerRow, Report
 
 NOT_RECORDED = "no network file is known for this ONNX file (give --programs)"
 SHARES = ("top1", "top5")
@@ -123,17 +123,18 @@ def figures(
 
 
 def _describe(request: ReportRequest, before: Evidence, after: Evidence) -> Report:
-    from deploy.report import LayerRow, Report, StepRow
+    from deploy.report import Report, StepRow
 
     info = after.program.info if after.program else None
     layers = info.metrics.get("pruning", {}).get("layers", []) if info else []
+    criterion = ((info.plan or {}).get("settings") or {}).get("criterion", "the plan") if info else None
     report = Report(
         title=request.title or f"{request.candidate.name} against {request.baseline.name}",
         created=_now(),
         source=before.source(),
         result=after.source(),
         steps=[StepRow.model_validate(step.model_dump()) for step in info.provenance] if info else [],
-        layers=[LayerRow.model_validate(row) for row in layers],
+        layers=[_layer_row(row, f"ranked lowest by {criterion}") for row in layers],
         verification=[*before.verification(), *after.verification()],
         engines=[*before.engines(), *after.engines()],
     )
@@ -146,6 +147,15 @@ def _describe(request: ReportRequest, before: Evidence, after: Evidence) -> Repo
     if not report.engines:
         report.missing["engines"] = "no TensorRT engine was exported with these files (compress export --trt)"
     return report
+
+
+def _layer_row(row: Mapping[str, Any], why_cut: str) -> LayerRow:
+    from deploy.report import LayerRow
+
+    layer = LayerRow.model_validate(row)
+    if layer.status == "pruned" and layer.reason is None and layer.width_before and layer.width_after:
+        layer.reason = f"{layer.width_before - layer.width_after} channels {why_cut}"
+    return layer
 
 
 def _measure(report: Report, request: ReportRequest, screen: Screen) -> None:

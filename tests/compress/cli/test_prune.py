@@ -115,7 +115,7 @@ def test_ignore_and_keep_are_obeyed(cli: Cli, net: Path) -> None:
         (("-o", "small.onnx"), ("small.onnx", ".pt2")),
         (("-o", "nowhere/small.pt2"), ("nowhere",)),
         (("--model", "models:resnet20"), ("--model",)),
-        (("--input-size", "1,16,16"), ("net.pt2", "1,8,8")),
+        (("--input-size", "1,16,16"), ("net.pt2", "--input-size")),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_written(
