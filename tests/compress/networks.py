@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -117,9 +118,10 @@ def captured(module: nn.Module, size: int = 16) -> Program:
     return compress.capture(module, (image(size=size),))
 
 
-def warmed(module: nn.Module, size: int = 16) -> nn.Module:
-    """Give batch norm running statistics of real signals and every affine parameter a value of its own."""
+def warmed(build: Callable[[], nn.Module], size: int = 16) -> nn.Module:
+    """Build with a fixed seed; give batch norm running statistics of real signals and affine values of its own."""
     torch.manual_seed(1)
+    module = build()
     with torch.no_grad():
         for layer in module.modules():
             if isinstance(layer, nn.BatchNorm2d):

@@ -28,7 +28,7 @@ def targets(program: Program, mode: bool) -> list[str]:
 
 @pytest.mark.parametrize("build", [Classifier, Tied])
 def test_training_is_bit_identical_to_the_eager_module(build: type[nn.Module]) -> None:
-    eager = warmed(build())
+    eager = warmed(build)
     program = captured(eager)
     graph = program.module(training=True)
     pairs = [
@@ -53,7 +53,7 @@ def test_training_is_bit_identical_to_the_eager_module(build: type[nn.Module]) -
 
 
 def test_the_captured_module_is_not_changed() -> None:
-    module = warmed(Classifier()).train()
+    module = warmed(Classifier).train()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     program = captured(module)
     program.module(training=True)(image())
@@ -62,7 +62,7 @@ def test_the_captured_module_is_not_changed() -> None:
 
 
 def test_any_batch_size_runs_and_an_example_of_one_is_enough() -> None:
-    module = warmed(Classifier()).eval()
+    module = warmed(Classifier).eval()
     program = compress.capture(module, (image(1),))
     for batch in (1, 2, 7):
         torch.testing.assert_close(program.module()(image(batch)), module(image(batch)))
@@ -238,7 +238,7 @@ def test_nothing_of_this_machine_is_kept_in_the_graph() -> None:
 
 
 def test_open_sizes_stay_open() -> None:
-    module = warmed(Segmenter()).eval()
+    module = warmed(Segmenter).eval()
     program = compress.capture(module, (image(size=16),), dynamic_size=True)
     for size in (16, 20, 33):
         found = program.module()(image(size=size))
@@ -254,7 +254,7 @@ def exported(module: nn.Module, *, training: bool, batch: bool = True, names: st
 
 @pytest.mark.parametrize("training", [False, True])
 def test_a_foreign_archive_trains_and_evaluates_whatever_mode_it_was_saved_in(tmp_path: Path, training: bool) -> None:
-    module = warmed(Classifier())
+    module = warmed(Classifier)
     path = tmp_path / "foreign.pt2"
     torch.export.save(exported(module, training=training), path)
     program = compress.load(path)
