@@ -170,7 +170,7 @@ def _best(group: Group, scores: np.ndarray | None, width: int) -> tuple[int, ...
 
 
 def _batches(data: DataSource | Iterable[Any], seed: int) -> Iterator[tuple[tuple[torch.Tensor, ...], Any]]:
-    train = getattr(data, "train", None)
+    train = getattr(data, "training", None)
     if train is None:
         for inputs, target in cast("Iterable[Any]", data):
             yield (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs), target
