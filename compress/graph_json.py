@@ -35,12 +35,13 @@ def graph_to_json(graph: fx.Graph) -> list[dict[str, Any]]:
     ]
 
 
-def graph_from_json(nodes: Any, inputs: dict[str, tuple[tuple[int, ...], torch.dtype]]) -> fx.Graph:
+def graph_from_json(nodes: Any, inputs: dict[str, tuple[tuple[int, ...], torch.dtype]], *, where: str) -> fx.Graph:
     """Rebuild a graph.
 
     Args:
         nodes: what :func:`graph_to_json` returned.
         inputs: shape (at the captured batch) and dtype per placeholder.
+        where: the file it comes from, for messages.
 
     Raises:
         CheckpointError: the JSON is not a graph, or names an operator outside ATen.
@@ -50,6 +51,8 @@ def graph_from_json(nodes: Any, inputs: dict[str, tuple[tuple[int, ...], torch.d
     try:
         for entry in nodes:
             args = _decode(entry["args"], known)
+            if entry["op"] == "output":
+                args = [tuple(args[0])]  # JSON has no tuples; a Program returns one
             kwargs = {clean_identifier(key): _decode(value, known) for key, value in entry["kwargs"].items()}
             name = clean_identifier(entry["name"])
             node = graph.create_node(entry["op"], _target(entry), tuple(args), kwargs, name=name)
@@ -59,7 +62,9 @@ def graph_from_json(nodes: Any, inputs: dict[str, tuple[tuple[int, ...], torch.d
             known[name] = node
         graph.lint()
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"the stored graph is damaged ({type(error).__name__}: {error})") from error
+        raise CheckpointError(
+            f"its training graph is damaged ({type(error).__name__}: {error})", where=where
+        ) from error
     return graph
 
 

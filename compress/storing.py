@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -188,7 +189,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']!r}")
         version = int(document["version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"its compress.json is damaged ({error})", where=str(path)) from error
     if version > VERSION:
         raise CheckpointError(
@@ -201,9 +202,11 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
 def _info(document: dict[str, Any], path: Path) -> ProgramInfo:
     try:
-        return ProgramInfo.model_validate(document["info"])
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"its compress.json is damaged ({error})", where=str(path)) from error
+        return ProgramInfo.model_validate(document.get("info"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in ("info", *first["loc"]))
+        raise CheckpointError(f"its compress.json is damaged ({place}: {first['msg']})", where=str(path)) from error
 
 
 def _complete(program: Program, document: dict[str, Any], path: Path) -> Program:
@@ -218,7 +221,7 @@ def _complete(program: Program, document: dict[str, Any], path: Path) -> Program
         tensors = program.tensors
         ties = {str(name): str(owner) for name, owner in document["tied"].items()}
         restored = Program(
-            graphs={False: evaluation, True: graph_from_json(document["training"], shapes)},
+            graphs={False: evaluation, True: graph_from_json(document["training"], shapes, where=str(path))},
             tensors={**tensors, **{name: tensors[owner] for name, owner in ties.items()}},
             parameters={str(name): bool(flag) for name, flag in document["parameters"].items()},
             transient=document["transient"],
