@@ -28,7 +28,8 @@ CONVOLUTIONS = {
 }
 TRANSPOSED = {_aten.conv_transpose1d.default, _aten.conv_transpose2d.input, _aten.conv_transpose3d.input}
 LINEAR = {_aten.linear.default}
-PRODUCTS = {_aten.matmul.default, _aten.bmm.default, _aten.mm.default, _aten.addmm.default, _aten.baddbmm.default}
+ADDING_PRODUCTS = {_aten.addmm.default, _aten.baddbmm.default}
+PRODUCTS = {_aten.matmul.default, _aten.bmm.default, _aten.mm.default} | ADDING_PRODUCTS
 ATTENTION = {_aten.scaled_dot_product_attention.default}
 
 
@@ -133,7 +134,7 @@ def node_macs(node: fx.Node, shapes: Shapes) -> int | None:
     if target in LINEAR:
         return math.prod(shapes[node]) * shapes[node.args[1]][-1]
     if target in PRODUCTS:
-        first = node.args[1] if target in (_aten.addmm.default, _aten.baddbmm.default) else node.args[0]
+        first = node.args[1] if target in ADDING_PRODUCTS else node.args[0]
         return math.prod(shapes[node]) * shapes[first][-1]
     if target in ATTENTION:
         query, key, value = (shapes[argument] for argument in node.args[:3])

@@ -93,20 +93,32 @@ def _layers(
     analysis: Analysis, kept: Mapping[str, Array], shielded: Mapping[str, str], before: Count, after: Count
 ) -> list[LayerReport]:
     reasons = _reasons(analysis, kept, shielded)
+    statistics = _statistics(analysis, kept)
     rows = []
     for old, new in zip(before.layers, after.layers, strict=True):
         if old.weight_shape is None or new.weight_shape is None:
             continue
         cut = new.weight_shape[0] < old.weight_shape[0]
-        status, reason = (
-            ("pruned", None) if cut else reasons.get(old.name, ("kept", "every channel ranked high enough"))
-        )
+        if cut:
+            status, reason = "pruned", statistics.get(old.name)
+        else:
+            status, reason = reasons.get(old.name, ("kept", "every channel ranked high enough"))
         rows.append(
             LayerReport(
                 old.name, old.kind, old.weight_shape[0], new.weight_shape[0], old.macs, new.macs, status, reason
             )
         )
     return rows
+
+
+def _statistics(analysis: Analysis, kept: Mapping[str, Array]) -> dict[str, str]:
+    """What removal changes beyond masking, by layer that was cut."""
+    return {
+        layer: f"changes statistics: {group.reason}"
+        for group in analysis.prunable
+        if group.kind == "statistics-changing" and group.name in kept
+        for layer in group.producers
+    }
 
 
 def _reasons(analysis: Analysis, kept: Mapping[str, Array], shielded: Mapping[str, str]) -> dict[str, tuple[str, str]]:

@@ -15,7 +15,7 @@ from compress.axes.analysis import Analysis
 from compress.axes.groups import Group
 from compress.axes.labels import Array
 from compress.axes.trace import Trace
-from compress.counting import CONVOLUTIONS, LINEAR, TRANSPOSED, node_macs
+from compress.counting import ADDING_PRODUCTS, ATTENTION, CONVOLUTIONS, LINEAR, PRODUCTS, TRANSPOSED, node_macs
 from compress.shapes import shapes_of
 
 Widths = NDArray[np.int64]
@@ -35,18 +35,19 @@ class SizeModel:
         for position, group in enumerate(groups):
             self._owner[group.atoms] = position
         self._width = np.array([group.width for group in groups] + [1], np.float64)
-        self._lengths: list[Figures] = []
+        self._monomials: dict[tuple[int, ...], int] = {}  # products of widths that lengths are made of
+        self._lengths: list[dict[int, float]] = []
         self._seen: dict[int, int] = {}
         self._kept_alive: list[Array] = []  # axes are told apart by identity
         self._terms = {"macs": self._mac_terms(), "params": self._param_terms(), "ratio": self._channel_terms(groups)}
-        self._matrix = np.array(self._lengths) if self._lengths else np.zeros((0, len(groups) + 1))
+        self._matrix = self._packed_lengths()
         self.full = np.array([group.width for group in groups], np.int64)
 
     def cost(self, measure: str, widths: Widths) -> Figures:
         """Evaluate ``macs``, ``params`` or ``ratio`` (channels) for widths of shape (groups,) or (choices, groups)."""
         choices = np.atleast_2d(widths)
-        whole = np.concatenate([choices, np.ones((len(choices), 1))], axis=1)
-        lengths = np.concatenate([whole @ self._matrix.T, np.ones((len(choices), 1))], axis=1)
+        products = np.stack([choices[:, list(groups)].prod(axis=1) for groups in self._monomials], axis=1)
+        lengths = np.concatenate([products @ self._matrix.T, np.ones((len(choices), 1))], axis=1)
         factors, coefficients = self._terms[measure]
         return np.asarray(np.prod(lengths[:, factors], axis=2) @ coefficients, np.float64)
 
@@ -57,11 +58,36 @@ class SizeModel:
     def _length(self, axis: Array) -> int:
         """Row of the axis in the table of lengths: how many indices each kept atom of a group adds."""
         if id(axis) not in self._seen:
-            counts = np.bincount(self._owner[self._analysis.atoms.of(axis)], minlength=self._width.size)
             self._seen[id(axis)] = len(self._lengths)
             self._kept_alive.append(axis)
-            self._lengths.append(counts / self._width)
+            self._lengths.append(self._polynomial(axis))
         return self._seen[id(axis)]
+
+    def _polynomial(self, axis: Array) -> dict[int, float]:
+        """The axis' length: an index of one group adds its width's share, one of a product the product of the
+        shares.
+        """
+        position, atom = self._analysis.atoms.expanded(self._analysis.atoms.of(axis))
+        owner = self._owner[atom]
+        stays = self._width.size - 1
+        parts = np.bincount(position, minlength=axis.size)
+        length: dict[int, float] = {}
+        for depth in np.unique(parts).tolist():
+            tuples = np.sort(owner[parts[position] == depth].reshape(-1, depth), axis=1)
+            found, counts = np.unique(tuples, axis=0, return_counts=True)
+            for groups, count in zip(found.tolist(), counts.tolist(), strict=True):
+                self._add(length, tuple(group for group in groups if group != stays), float(count))
+        return length
+
+    def _add(self, length: dict[int, float], groups: tuple[int, ...], count: float) -> None:
+        column = self._monomials.setdefault(groups, len(self._monomials))
+        length[column] = length.get(column, 0.0) + count / float(np.prod(self._width[list(groups)]))
+
+    def _packed_lengths(self) -> Figures:
+        matrix = np.zeros((len(self._lengths), len(self._monomials)))
+        for row, length in enumerate(self._lengths):
+            matrix[row, list(length)] = list(length.values())
+        return matrix
 
     def _packed(self, terms: list[tuple[list[int], float]]) -> tuple[Array, Figures]:
         depth = max((len(rows) for rows, _ in terms), default=1)
@@ -76,20 +102,13 @@ class SizeModel:
         for node in program.graphs[False].nodes:
             macs = node_macs(node, shapes)
             if macs:
-                axes = [axis for axis in self._mac_axes(node, trace) if axis.any()]
-                constant = macs / math.prod(axis.size for axis in axes)
-                terms.append(([self._length(axis) for axis in axes], constant))
+                factors = _mac_axes(node, trace)
+                share = [math.prod(axis.size for axis in axes) for axes in factors]
+                for axes, size in zip(factors, share, strict=True):
+                    live = [axis for axis in axes if axis.any()]
+                    constant = macs * size / sum(share) / math.prod(axis.size for axis in live)
+                    terms.append(([self._length(axis) for axis in live], constant))
         return self._packed(terms)
-
-    def _mac_axes(self, node: fx.Node, trace: Trace) -> list[Array]:
-        """The axes whose lengths multiply to the operator's MACs, constants left out."""
-        if node.target in CONVOLUTIONS | LINEAR | TRANSPOSED:
-            return trace.axes(node.args[1])[:2]
-        atoms = self._analysis.atoms
-        operands = [operand for operand in node.args[:3] if isinstance(operand, fx.Node)]
-        if not all(atoms.frozen[atoms.of(axis)].all() for operand in operands for axis in trace.axes(operand)):
-            raise AssertionError(f"no size rule for {node.target} over prunable axes")
-        return []
 
     def _param_terms(self) -> tuple[Array, Figures]:
         program = self._analysis.program
@@ -104,8 +123,20 @@ class SizeModel:
     def _channel_terms(self, groups: Sequence[Group]) -> tuple[Array, Figures]:
         terms: list[tuple[list[int], float]] = []
         for position, group in enumerate(groups):
-            row = np.zeros(self._width.size)
-            row[position] = 1.0
-            self._lengths.append(row)
+            self._lengths.append({self._monomials.setdefault((position,), len(self._monomials)): 1.0})
             terms.append(([len(self._lengths) - 1], float(group.cell)))
         return self._packed(terms)
+
+
+def _mac_axes(node: fx.Node, trace: Trace) -> list[list[Array]]:
+    """The axes whose lengths multiply to the operator's MACs, a list for each summand, constants left out."""
+    if node.target in CONVOLUTIONS | TRANSPOSED:
+        return [trace.axes(node.args[1])[:2]]
+    if node.target in LINEAR:
+        return [[*trace.axes(node), trace.axes(node.args[1])[-1]]]
+    if node.target in ATTENTION:
+        query, key, value = (trace.axes(node.args[at]) for at in range(3))
+        return [[*query, key[-2]], [*query[:-1], key[-2], value[-1]]]
+    assert node.target in PRODUCTS
+    first = node.args[1] if node.target in ADDING_PRODUCTS else node.args[0]
+    return [[*trace.axes(node), trace.axes(first)[-1]]]

@@ -13,7 +13,7 @@ import compress.axes.rules  # noqa: F401 - registers the rules
 from compress.axes.groups import Group, find_groups, frozen_groups
 from compress.axes.labels import Array, Atoms, Labels, fixed
 from compress.axes.trace import Axes, Trace
-from compress.counting import weight_name
+from compress.counting import TRANSPOSED, weight_name
 from compress.program import Program
 from compress.shapes import shapes_of
 
@@ -64,9 +64,25 @@ def analyse(program: Program) -> Analysis:
             for axis in axes:
                 labels.freeze(axis, "not used by the network")
     atoms = labels.resolve()
-    groups = find_groups(atoms, owned, _activations(traces, owned), order)
+    groups = _produced(program, find_groups(atoms, owned, _activations(traces, owned), order))
     groups += frozen_groups(atoms, owned, _widths(program))
     return Analysis(program, atoms, stored, traces, groups)
+
+
+def _produced(program: Program, groups: list[Group]) -> list[Group]:
+    """Freeze groups that are only ever consumed: features of a constant table are an input, not a layer's width."""
+    consumed = set()
+    for mode in (False, True):
+        for node in program.graphs[mode].nodes:
+            if node.op == "call_function" and (name := weight_name(node)) is not None:
+                consumed.add((program.tied.get(name, name), 0 if node.target in TRANSPOSED else 1))
+    parameters = program.parameter_names
+    return [
+        group
+        if any(m.tensor in parameters and (m.tensor, m.dim) not in consumed for m in group.members)
+        else group.frozen("features of a constant, which no layer produces")
+        for group in groups
+    ]
 
 
 def _order(program: Program) -> dict[str, int]:

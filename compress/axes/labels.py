@@ -1,16 +1,19 @@
-"""Labels: one integer per index of every axis; ties between them, and the reasons why some can never be removed."""
+"""Labels: one integer per index of every axis; ties and products between them, and why some can never be removed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+
+from compress.axes._resolution import Atoms, Products, resolve
 
 Array = NDArray[np.int64]
 FIXED = 0  # the label of every index that is fixed from the start: batch, space, single elements
+
+__all__ = ["FIXED", "Array", "Atoms", "Labels", "fixed"]
 
 
 def fixed(size: int) -> Array:
@@ -18,26 +21,17 @@ def fixed(size: int) -> Array:
     return np.broadcast_to(np.int64(FIXED), (size,))
 
 
-@dataclass(frozen=True)
-class Atoms:
-    """The result of resolving all ties. ``atom[label]`` numbers the classes; ``reason[atom]`` is why one is
-    frozen, or None. ``ties`` are the pairs of labels that were tied, of shape (2, ties).
-    """
+@dataclass
+class _Marks:
+    """Labels marked for a reason, in the order of marking."""
 
-    atom: Array
-    frozen: NDArray[np.bool_]
-    reason_index: Array
-    reasons: tuple[str, ...]
-    ties: Array
+    marked: list[tuple[Array, int]] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
 
-    def of(self, labels: Array) -> Array:
-        """The atom of each index."""
-        return self.atom[labels]
-
-    def reason(self, atom: int) -> str | None:
-        """Why ``atom`` cannot be removed, or None where it can."""
-        index = self.reason_index[atom]
-        return self.reasons[index] if index >= 0 else None
+    def add(self, labels: Array, reason: str) -> None:
+        live = labels[labels != FIXED]
+        if live.size:
+            self.marked.append((live, self.reasons.setdefault(reason, len(self.reasons))))
 
 
 class Labels:
@@ -47,8 +41,9 @@ class Labels:
         self._count = 1
         self._left: list[Array] = []
         self._right: list[Array] = []
-        self._frozen: list[tuple[Array, int]] = []
-        self._reasons: dict[str, int] = {}
+        self._frozen = _Marks()
+        self._statistics = _Marks()
+        self._products = Products()
 
     def fresh(self, size: int) -> Array:
         """``size`` new labels, tied to nothing yet."""
@@ -72,22 +67,45 @@ class Labels:
 
     def freeze(self, labels: Array, reason: str) -> None:
         """Let none of these indices ever be removed."""
-        live = labels[labels != FIXED]
-        if live.size:
-            self._frozen.append((live, self._reasons.setdefault(reason, len(self._reasons))))
+        self._frozen.add(labels, reason)
+
+    def flag(self, labels: Array, reason: str) -> None:
+        """Say that a statistic runs over these indices: they may go, but removal is then more than masking."""
+        self._statistics.add(labels, reason)
+
+    def product(self, factors: Sequence[Array]) -> Array:
+        """The axis that merges ``factors`` row by row: an index goes when its index in any factor goes."""
+        merged = factors[0]
+        for factor in factors[1:]:
+            merged = self._grid(merged, factor)
+        return merged
+
+    def _grid(self, rows: Array, columns: Array) -> Array:
+        row, column = np.repeat(rows, columns.size), np.tile(columns, rows.size)
+        both = (row != FIXED) & (column != FIXED)
+        merged = np.where(row != FIXED, row, column)
+        if both.any():
+            merged[both] = self.fresh(int(both.sum()))
+            self._products.add(merged[both], row[both], column[both], (rows.size, columns.size))
+        return merged
+
+    def factors(self, axis: Array, sizes: Sequence[int], reason: str) -> list[Array]:
+        """Split ``axis`` into factors of ``sizes`` (row by row): the inverse of :meth:`product`."""
+        if not axis.any():
+            return [fixed(size) for size in sizes]
+        made = [self.fresh(size) if size > 1 else fixed(size) for size in sizes]
+        self.tie(axis, self.product(made), reason)
+        return made
 
     def resolve(self) -> Atoms:
-        """Close the ties transitively. A frozen index freezes all that it is tied to, with the first reason given."""
-        left = np.concatenate([*self._left, np.zeros(0, np.int64)])
-        right = np.concatenate([*self._right, np.zeros(0, np.int64)])
-        pairs = coo_array((np.ones(left.size, np.int8), (left, right)), shape=(self._count, self._count))
-        count, atom = connected_components(pairs, directed=False)
-        atom = atom.astype(np.int64)
-        reason = np.full(count, -1, np.int64)
-        reasons = dict(self._reasons)
-        for labels, index in self._frozen:
-            atoms = atom[labels]
-            unset = atoms[reason[atoms] < 0]
-            reason[unset] = index
-        reason[atom[FIXED]] = reasons.setdefault("fixed", len(reasons))
-        return Atoms(atom, reason >= 0, reason, tuple(reasons), np.stack([left, right]))
+        """Close ties and products; see :func:`compress.axes._resolution.resolve`."""
+        return resolve(
+            self._count,
+            (np.concatenate([*self._left, _NONE]), np.concatenate([*self._right, _NONE])),
+            self._products,
+            (self._frozen.marked, list(self._frozen.reasons)),
+            (self._statistics.marked, list(self._statistics.reasons)),
+        )
+
+
+_NONE = np.zeros(0, np.int64)

@@ -11,7 +11,9 @@ from torch import fx
 
 from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
+from compress.axes.statistics import kept_statistic
 from compress.axes.surgery import kept_atoms
+from compress.axes.trace import Trace
 
 
 def masked_forward(
@@ -19,8 +21,8 @@ def masked_forward(
 ) -> tuple[torch.Tensor, ...]:
     """Run the uncut evaluation graph with every removed index of every value set to zero, and return its outputs.
 
-    For exact axes this is what removal must equal. No tensor is sliced and no literal rewritten here, so a mistake in
-    the surgery cannot hide.
+    Statistics run over what is kept. This is what removal must equal. No tensor is sliced and no literal rewritten
+    here, so a mistake in the surgery cannot hide.
     """
     program, trace = analysis.program, analysis.traces[False]
     kept = kept_atoms(analysis, keep)
@@ -32,14 +34,24 @@ def masked_forward(
             if node.op == "placeholder":
                 values[node] = next(feed)
             elif node.op == "get_attr":
-                values[node] = tensors[str(node.target)].detach().clone()
+                values[node] = _masked(tensors[str(node.target)].detach().clone(), trace.values[node], analysis, kept)
             elif node.op == "output":
                 return tuple(values[leaf] for leaf in node.args[0])
             else:
                 args = fx.map_arg(node.args, lambda n: values[n])
                 kwargs = fx.map_arg(node.kwargs, lambda n: values[n])
-                values[node] = _masked(node.target(*args, **kwargs), trace.values[node], analysis, kept)
+                found = _run(node, args, kwargs, trace, analysis, kept)
+                values[node] = _masked(found, trace.values[node], analysis, kept)
     raise AssertionError("a graph without output")
+
+
+def _run(node: fx.Node, args: Any, kwargs: Any, trace: Trace, analysis: Analysis, kept: np.ndarray) -> Any:
+    """Statistics run over kept elements only; everything else runs as it is."""
+    statistic = kept_statistic(node)
+    if statistic is None:
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+    masks = [kept[analysis.atoms.of(labels)] for labels in trace.axes(node.args[0])]
+    return statistic(node, args, kwargs, masks)
 
 
 def _masked(value: Any, axes: Any, analysis: Analysis, kept: np.ndarray) -> Any:
@@ -53,5 +65,8 @@ def _masked(value: Any, axes: Any, analysis: Analysis, kept: np.ndarray) -> Any:
             continue
         shape = [1] * value.ndim
         shape[dim] = mask.size
-        value = value * torch.from_numpy(mask).to(value.dtype).reshape(shape)
+        gone = torch.from_numpy(~mask).reshape(shape)
+        overlapping = any(stride == 0 and size > 1 for stride, size in zip(value.stride(), value.shape, strict=True))
+        # In place, so that a view stays a view: the graph may write through it later.
+        value = value.masked_fill(gone, 0) if overlapping else value.masked_fill_(gone, 0)
     return value

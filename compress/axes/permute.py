@@ -24,7 +24,10 @@ def permuted(analysis: Analysis, seed: int) -> Program:
     for group in analysis.prunable:
         shuffled = _derangement(group.width, generator)
         for member in group.members:
-            order[member.tensor][member.dim][member.indices.ravel()] = member.indices[shuffled].ravel()
+            before = order[member.tensor][member.dim]
+            places = np.arange(before.size)
+            places[member.indices.ravel()] = member.indices[shuffled].ravel()
+            order[member.tensor][member.dim] = before[places]  # heads and the width inside them share an axis
     tensors = {}
     for name, tensor in analysis.program.tensors.items():
         moved = tensor.detach()

@@ -20,13 +20,13 @@ Mask = NDArray[np.bool_]
 
 
 def kept_atoms(analysis: Analysis, keep: Mapping[str, Array]) -> Mask:
-    """Mask over all atoms. ``keep`` gives, by group name, the positions that stay; groups not named stay whole."""
+    """Mask over all classes. ``keep`` gives, by group name, the positions that stay; groups not named stay whole."""
     kept = np.ones(analysis.atoms.reason_index.size, bool)
     for group in analysis.prunable:
         if group.name in keep:
             kept[group.atoms] = False
             kept[group.atoms[keep[group.name]]] = True
-    return kept
+    return analysis.atoms.closed(kept)
 
 
 def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
@@ -74,7 +74,7 @@ def _sliced(tensor: torch.Tensor, masks: list[Mask]) -> torch.Tensor:
 
 def _rewritten(graph: fx.Graph, cut: Cut) -> fx.Graph:
     copied = copy_graph(graph)
-    for old, new in zip(graph.nodes, copied.nodes, strict=True):
+    for old, new in zip(graph.nodes, list(copied.nodes), strict=True):
         rewrite = rewrite_of(old)
         if rewrite is not None:
             rewrite(cut, old, new)

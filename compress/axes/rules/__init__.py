@@ -1,5 +1,14 @@
 """One rule per ATen operator. Importing this package registers them all; a new operator is a new rule, nothing else."""
 
-from compress.axes.rules import _convolution, _elementwise, _joining, _linear, _normalisation, _pooling, _shaping
+from compress.axes.rules import (
+    _convolution,
+    _elementwise,
+    _joining,
+    _linear,
+    _normalisation,
+    _pooling,
+    _product,
+    _shaping,
+)
 
-__all__ = ["_convolution", "_elementwise", "_joining", "_linear", "_normalisation", "_pooling", "_shaping"]
+__all__ = ["_convolution", "_elementwise", "_joining", "_linear", "_normalisation", "_pooling", "_product", "_shaping"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from torch import fx
 
 from compress.axes.labels import fixed
@@ -16,7 +15,7 @@ _TRANSPOSED = aten("conv_transpose1d conv_transpose2d.input conv_transpose3d.inp
 
 @rule(*_PLAIN)
 def convolution(trace: Trace, node: fx.Node) -> Any:
-    """Grouped convolution loses whole groups: input and output channels of a group are one atom."""
+    """Grouped convolution loses whole groups, or is thinned evenly: the same position inside every group."""
     source, weight = argument(node, 0, "input"), argument(node, 1, "weight")
     x, w = trace.axes(source), trace.axes(weight)
     if len(x) != len(w):
@@ -28,12 +27,13 @@ def convolution(trace: Trace, node: fx.Node) -> Any:
     if groups == 1:
         trace.labels.tie(x[1], w[1], f"input channels that never change ({place})")
     else:
-        cells = trace.labels.fresh(groups)
+        reason = f"groups over input channels that never change ({place})"
+        cells, inner = trace.labels.factors(x[1], [groups, x[1].size // groups], reason)
+        trace.labels.tie(inner, w[1], reason)
+        outer = w[0].size // groups
         trace.labels.tie(
-            x[1], np.repeat(cells, x[1].size // groups), f"groups over input channels that never change ({place})"
+            w[0], trace.labels.product([cells, trace.labels.fresh(outer) if outer > 1 else fixed(1)]), reason
         )
-        trace.labels.tie(w[0], np.repeat(cells, w[0].size // groups), f"groups ({place})")
-        trace.labels.freeze(w[1], f"width inside a convolution group ({place})")
     return _spatial(trace, node, x, w[0], place)
 
 
@@ -43,9 +43,8 @@ def convolution_groups(cut: Cut, old: fx.Node, new: fx.Node) -> None:
     groups = argument(old, 6, "groups", 1)
     if groups == 1:
         return
-    source = argument(old, 0, "input")
-    per_group = cut.keep(source, 1).size // groups
-    set_argument(new, 6, "groups", cut.kept(source, 1) // per_group)
+    keep = cut.keep(argument(old, 0, "input"), 1)
+    set_argument(new, 6, "groups", int(keep.reshape(groups, -1).any(axis=1).sum()))
 
 
 @rule(*_TRANSPOSED)

@@ -29,7 +29,8 @@ _OPERATORS = aten(
     "lerp.Tensor addcmul addcdiv "
     "eq.Scalar ne.Scalar lt.Scalar le.Scalar gt.Scalar ge.Scalar eq.Tensor ne.Tensor lt.Tensor le.Tensor "
     "gt.Tensor ge.Tensor "
-    "logical_not logical_and logical_or bitwise_not threshold threshold_ zeros_like ones_like full_like "
+    "logical_not logical_and logical_or bitwise_not threshold threshold_ zero_ fill_.Scalar zeros_like "
+    "ones_like full_like "
     "rand_like randn_like empty_like expand_as"
 )
 

@@ -150,3 +150,28 @@ def pad_amounts(cut: Cut, old: fx.Node, new: fx.Node) -> None:
         amounts[2 * at] = int(keep[:before].sum())
         amounts[2 * at + 1] = int(keep[keep.size - after :].sum())
     new.update_arg(1, amounts)
+
+
+@rule(*aten("stack"))
+def stack(trace: Trace, node: fx.Node) -> Any:
+    """Equal axes side by side in a new dimension, which stays."""
+    parts = [trace.axes(part) for part in argument(node, 0, "tensors")]
+    dim = argument(node, 1, "dim", 0) % (len(parts[0]) + 1)
+    place = trace.place(node)
+    tied = []
+    for column in zip(*parts, strict=True):
+        live = next((labels for labels in column if labels.any()), column[0])
+        for labels in column:
+            trace.labels.tie(live, labels, f"stacked beside elements that never change ({place})")
+        tied.append(live)
+    return [*tied[:dim], fixed(len(parts)), *tied[dim:]]
+
+
+@rule(*aten("unbind.int"))
+def unbind(trace: Trace, node: fx.Node) -> Any:
+    """One result for each element of a dimension, which stays."""
+    x = trace.axes(argument(node, 0, "self"))
+    dim = argument(node, 1, "dim", 0) % len(x)
+    trace.labels.freeze(x[dim], f"taken apart element by element ({trace.place(node)})")
+    rest = [labels for at, labels in enumerate(x) if at != dim]
+    return [list(rest) for _ in range(x[dim].size)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import fx
 
 from compress.axes.labels import fixed
+from compress.axes.rules._normalisation import reduced
 from compress.axes.trace import Axes, Trace, argument, aten, rule
 
 _POOLS = aten(
@@ -33,27 +35,42 @@ def _pooled(trace: Trace, node: fx.Node, x: Axes, shape: tuple[int, ...]) -> Axe
     return [*x[:2], *(fixed(size) for size in shape[2:])]
 
 
-@rule(*aten("mean.dim sum.dim_IntList amax amin var.correction std.correction"))
+@rule(*aten("mean mean.dim amax amin max min var.correction std.correction var.dim std.dim var_mean.correction"))
 def reduction(trace: Trace, node: fx.Node) -> Any:
-    """Reduced dimensions are frozen: removing an element of them would change the statistic."""
+    """Removing an element of a reduced dimension changes the statistic."""
+    x, dims = trace.axes(argument(node, 0, "self")), argument(node, 1, "dim")
+    chosen = range(len(x)) if dims in (None, []) else ([dims] if isinstance(dims, int) else dims)
+    for dim in chosen:
+        trace.labels.flag(x[dim], f"a statistic runs over it ({trace.place(node)})")
+    if isinstance(trace.shapes[node], list):
+        return [reduced(trace, node, x, dims, shape) for shape in trace.shapes[node]]
+    return reduced(trace, node, x, dims)
+
+
+@rule(*aten("sum sum.dim_IntList"))
+def summation(trace: Trace, node: fx.Node) -> Any:
+    """A sum over a shrinking axis equals masking: zeros add nothing."""
+    return reduced(trace, node, trace.axes(argument(node, 0, "self")), argument(node, 1, "dim"))
+
+
+@rule(*aten("max.dim min.dim argmax topk sort cumsum cumprod"))
+def ordered(trace: Trace, node: fx.Node) -> Any:
+    """Where positions matter, the dimension stays."""
     x = trace.axes(argument(node, 0, "self"))
-    dims = argument(node, 1, "dim")
-    reduced = set(range(len(x))) if not dims else {dim % len(x) for dim in ([dims] if isinstance(dims, int) else dims)}
-    kept_dim = len(trace.shape(node)) == len(x)
-    result: Axes = []
-    for dim, labels in enumerate(x):
-        if dim not in reduced:
-            result.append(labels)
-            continue
-        trace.labels.freeze(labels, f"a statistic runs over it ({trace.place(node)})")
-        if kept_dim:
-            result.append(fixed(1))
-    return result
+    default = 2 if node.target is torch.ops.aten.topk.default else 1
+    dim = argument(node, default, "dim")
+    for labels in x if dim is None else [x[dim]]:
+        trace.labels.freeze(labels, f"positions along it matter ({trace.place(node)})")
+    shapes = trace.shapes[node]
+    one = [labels for at, labels in enumerate(x)]
+    if isinstance(shapes, list):
+        return [_shaped(one, shape, dim) for shape in shapes]
+    return _shaped(one, shapes, dim)
 
 
-@rule(*aten("mean"))
-def reduce_all(trace: Trace, node: fx.Node) -> Any:
-    """A mean over everything."""
-    for labels in trace.axes(argument(node, 0, "self")):
-        trace.labels.freeze(labels, f"a statistic runs over it ({trace.place(node)})")
-    return []
+def _shaped(x: Axes, shape: tuple[int, ...], dim: int | None) -> Axes:
+    """The axes of a result in which ``dim`` was dropped or shortened."""
+    if dim is None:
+        return [fixed(size) for size in shape]
+    left = x if len(shape) == len(x) else [labels for at, labels in enumerate(x) if at != dim % len(x)]
+    return [labels if labels.size == size else fixed(size) for labels, size in zip(left, shape, strict=True)]

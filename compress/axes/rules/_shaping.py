@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import fx
 
@@ -17,14 +16,26 @@ _VIEWS = aten(
 )
 
 
+_SWAPS = aten("transpose.int swapaxes swapdims")
+
+
 @rule(*_VIEWS)
-def view(trace: Trace, node: fx.Node) -> Any:
-    """Dimensions are matched by their products; merging keeps at most one prunable factor."""
+def view(trace: Trace, node: fx.Node) -> Axes:
+    """Dimensions are matched by their products; what is merged or split becomes a product of factors."""
     x, shape = trace.axes(argument(node, 0, "self")), trace.shape(node)
     place = trace.place(node)
     result: Axes = []
     for sources, sizes in _matched([labels.size for labels in x], shape):
         result.extend(_regroup(trace, [x[dim] for dim in sources], sizes, place))
+    return result
+
+
+@rule(*aten("reshape_as view_as"))
+def reshape_as(trace: Trace, node: fx.Node) -> Any:
+    """A reshape to another value's shape, whose dimensions the result's are tied to."""
+    result = view(trace, node)
+    for mine, theirs in zip(result, trace.axes(node.args[1]), strict=True):
+        trace.labels.tie(mine, theirs, f"shaped like elements that never change ({trace.place(node)})")
     return result
 
 
@@ -51,18 +62,13 @@ def _matched(before: list[int], after: tuple[int, ...]) -> list[tuple[list[int],
 
 
 def _regroup(trace: Trace, sources: list[Array], sizes: list[int], place: str) -> Axes:
-    live = [labels for labels in sources if labels.any()]
-    if not live:
+    if not any(labels.any() for labels in sources):
         return [fixed(size) for size in sizes]
-    total = int(np.prod(sizes))
-    if len(live) == 1 and sum(size != 1 for size in sizes) <= 1:
-        grid = np.meshgrid(*sources, indexing="ij")
-        at = next(index for index, labels in enumerate(sources) if labels is live[0])
-        merged = grid[at].reshape(total)
-        return [merged if size != 1 or total == 1 else fixed(size) for size in sizes]
-    for labels in live:
-        trace.labels.freeze(labels, f"split or merged with another axis by a reshape ({place})")
-    return [fixed(size) for size in sizes]
+    whole = [labels for labels in sources if labels.size != 1] or sources[:1]
+    merged = trace.labels.product(whole)
+    if sum(size != 1 for size in sizes) <= 1:
+        return [merged if size == merged.size else fixed(size) for size in sizes]
+    return trace.labels.factors(merged, sizes, f"split beside elements that never change ({place})")
 
 
 @rewrites(*aten("view reshape _unsafe_view view_copy expand"))
@@ -79,11 +85,23 @@ def unflattened_sizes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
 
 
 def _kept_sizes(cut: Cut, old: fx.Node, sizes: Any, written: Any, first: int) -> list[Any]:
-    """The sizes of the result's dimensions from ``first`` on; computed ones and -1 stay as they are ``written``."""
+    """The sizes of the result's dimensions from ``first`` on; -1 stays, a computed size is scaled by what is kept."""
     return [
-        cut.kept(old, dim) if isinstance(size, int) and size != -1 and cut.cut(old, dim) else present
+        _kept_size(cut, old, size, present, dim)
         for dim, (size, present) in enumerate(zip(sizes, written, strict=True), start=first)
     ]
+
+
+def _kept_size(cut: Cut, old: fx.Node, size: Any, written: Any, dim: int) -> Any:
+    if size == -1 or not cut.cut(old, dim):
+        return written
+    if isinstance(size, int):
+        return cut.kept(old, dim)
+    graph, after = written.graph, written
+    with graph.inserting_after(after):
+        product = graph.call_function(operator.mul, (after, cut.kept(old, dim)))
+    with graph.inserting_after(product):
+        return graph.call_function(operator.floordiv, (product, cut.keep(old, dim).size))
 
 
 @rule(*aten("expand"))
@@ -96,13 +114,13 @@ def expand(trace: Trace, node: fx.Node) -> Any:
     ]
 
 
-@rule(*aten("permute transpose.int t numpy_T movedim.int"))
+@rule(*aten("permute transpose.int swapaxes swapdims t numpy_T movedim.int"))
 def permute(trace: Trace, node: fx.Node) -> Any:
     """Dimensions change places."""
     x = trace.axes(argument(node, 0, "self"))
     if node.target is torch.ops.aten.permute.default:
         return [x[dim] for dim in argument(node, 1, "dims")]
-    if node.target is torch.ops.aten.transpose.int:
+    if node.target in _SWAPS:
         first, second = argument(node, 1, "dim0"), argument(node, 2, "dim1")
         swapped = list(x)
         swapped[first], swapped[second] = swapped[second], swapped[first]
@@ -132,3 +150,56 @@ def pick(trace: Trace, node: fx.Node) -> Any:
 def size_arithmetic(trace: Trace, node: fx.Node) -> Any:
     """Sizes of open dimensions have no axes."""
     return None
+
+
+@rule(*aten("roll flip"))
+def reordered(trace: Trace, node: fx.Node) -> Any:
+    """Dimensions whose elements change places stay as they are."""
+    x = trace.axes(argument(node, 0, "self"))
+    dims = argument(node, 2 if node.target is torch.ops.aten.roll.default else 1, "dims", [])
+    for dim in dims or range(len(x)):
+        trace.labels.freeze(x[dim], f"its elements change places ({trace.place(node)})")
+    return x
+
+
+@rule(*aten("pixel_shuffle pixel_unshuffle"))
+def pixel_shuffle(trace: Trace, node: fx.Node) -> Any:
+    """Channels hold blocks of pixels: a channel goes with its whole block."""
+    x, factor = trace.axes(argument(node, 0, "self")), argument(node, 1, "upscale_factor")
+    shape, place = trace.shape(node), trace.place(node)
+    for labels in x[-2:]:
+        trace.labels.freeze(labels, f"pixels change places ({place})")
+    space = [fixed(size) for size in shape[-2:]]
+    if node.target is torch.ops.aten.pixel_shuffle.default:
+        channels, block = trace.labels.factors(x[-3], [shape[-3], factor * factor], f"blocks of pixels ({place})")
+        trace.labels.freeze(block, f"position in a block of pixels ({place})")
+        return [*x[:-3], channels, *space]
+    return [*x[:-3], trace.labels.product([x[-3], fixed(shape[-3] // x[-3].size)]), *space]
+
+
+@rule(*aten("channel_shuffle"))
+def channel_shuffle(trace: Trace, node: fx.Node) -> Any:
+    """Lanes and positions in them change roles."""
+    x, groups = trace.axes(argument(node, 0, "self")), argument(node, 1, "groups")
+    lanes = trace.labels.factors(x[1], [groups, x[1].size // groups], f"lanes ({trace.place(node)})")
+    return [x[0], trace.labels.product(lanes[::-1]), *x[2:]]
+
+
+@rewrites(*aten("channel_shuffle"))
+def lanes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
+    """Lanes that went whole are no longer counted."""
+    keep = cut.keep(argument(old, 0, "self"), 1).reshape(argument(old, 1, "groups"), -1)
+    new.update_arg(1, int(keep.any(axis=1).sum()))
+
+
+@rule(*aten("repeat"))
+def repeat(trace: Trace, node: fx.Node) -> Any:
+    """Repeated dimensions hold their elements several times; the others pass through."""
+    x, times = trace.axes(argument(node, 0, "self")), argument(node, 1, "repeats")
+    shape = trace.shape(node)
+    lead = len(shape) - len(x)
+    result: Axes = [fixed(size) for size in shape[:lead]]
+    for labels, count in zip(x, times[lead:], strict=True):
+        copies = count if isinstance(count, int) else 1
+        result.append(trace.labels.product([fixed(copies), labels]) if copies > 1 else labels)
+    return result

@@ -1,0 +1,217 @@
+"""Resolving: ties and products between labels are closed to classes, and classes are told apart into atoms and
+products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+Array = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Marked = tuple[Sequence[tuple[Array, int]], list[str]]
+_TWO_WAYS = "reshaped in two ways that do not fit together"
+_WHOLE = "part of an index that can never be removed"
+
+
+@dataclass
+class Products:
+    """Labels that stand for a pair: ``whole`` goes when ``row`` or ``column`` goes. ``grid`` is the shape they form."""
+
+    _parts: list[tuple[Array, Array, Array, int]] = field(default_factory=list)
+    grids: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, whole: Array, row: Array, column: Array, grid: tuple[int, int]) -> None:
+        """Record one merge."""
+        self._parts.append((whole, row, column, len(self.grids)))
+        self.grids.append(grid)
+
+    def table(self) -> tuple[Array, Array, Array, Array]:
+        """Whole, row, column and number of the grid, for every pair."""
+        none = np.zeros(0, np.int64)
+        whole, row, column = (np.concatenate([none, *(part[at] for part in self._parts)]) for at in range(3))
+        grid = np.concatenate([none, *(np.full(part[0].size, part[3]) for part in self._parts)])
+        return whole, row, column, grid
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """Classes of labels. A class is an atom, or a product of atoms, or frozen.
+
+    ``atom[label]`` numbers the classes; ``reason_index`` says for each why it is frozen (-1: it is not), ``statistics``
+    likewise why removing it is more than masking. ``part_of`` and ``part`` list the atoms that each product is made of.
+    ``ties`` are the pairs of labels that were tied, of shape (2, ties).
+    """
+
+    atom: Array
+    frozen: Mask
+    reason_index: Array
+    reasons: tuple[str, ...]
+    statistics_index: Array
+    statistics_reasons: tuple[str, ...]
+    part_of: Array
+    part: Array
+    ties: Array
+
+    def of(self, labels: Array) -> Array:
+        """The class of each index."""
+        return self.atom[labels]
+
+    def reason(self, atom: int) -> str | None:
+        """Why ``atom`` cannot be removed, or None where it can."""
+        index = self.reason_index[atom]
+        return self.reasons[index] if index >= 0 else None
+
+    def statistic(self, atom: int) -> str | None:
+        """Which statistic runs over ``atom``, or None."""
+        index = self.statistics_index[atom]
+        return self.statistics_reasons[index] if index >= 0 else None
+
+    def closed(self, kept: Mask) -> Mask:
+        """Extend a mask over atoms to products: one of these stays only if all its parts stay."""
+        result = kept.copy()
+        result[self.part_of[~kept[self.part]]] = False
+        return result
+
+    def partners(self, atom: Array, label: Array) -> Array:
+        """For each (atom, label): the other atoms of the product that the label is, as one number; 0 where it is
+        none.
+        """
+        total = np.zeros(self.reason_index.size, np.int64)
+        np.add.at(total, self.part_of, self.part + 1)
+        found = total[self.of(label)]
+        return np.where(found > 0, found - atom - 1, 0)
+
+    def expanded(self, classes: Array) -> tuple[Array, Array]:
+        """The atoms behind ``classes``: (position in ``classes``, atom), a product once for each of its parts."""
+        order = np.argsort(self.part_of, kind="stable")
+        wholes, parts = self.part_of[order], self.part[order]
+        first, last = np.searchsorted(wholes, classes, "left"), np.searchsorted(wholes, classes, "right")
+        count = np.maximum(last - first, 1)
+        position = np.repeat(np.arange(classes.size), count)
+        offset = np.arange(position.size) - np.repeat(np.cumsum(count) - count, count)
+        composite = (last > first)[position]
+        atom = classes[position].copy()
+        atom[composite] = parts[first[position[composite]] + offset[composite]]
+        return position, atom
+
+
+def resolve(count: int, ties: tuple[Array, Array], products: Products, frozen: Marked, statistics: Marked) -> Atoms:
+    """Close the ties transitively, and let products agree with what they are tied to.
+
+    A frozen index freezes all that it is tied to, with the first reason given. A product with a frozen factor is tied
+    to the other one; a frozen product freezes its factors; two products of one index tie their factors pairwise where
+    they come from grids of one shape, and else give up the smaller factor of each.
+    """
+    solver = _Solver(count, ties, products, frozen)
+    while solver.step():
+        pass
+    atom, reason = solver.classes()
+    flagged = _marked(atom, statistics[0], reason.size)
+    part_of, part = solver.parts(atom)
+    for whole, one in zip(part_of[flagged[part_of] >= 0], part[flagged[part_of] >= 0], strict=True):
+        flagged[one] = flagged[whole]
+    return Atoms(
+        atom, reason >= 0, reason, tuple(solver.reasons), flagged, tuple(statistics[1]), part_of, part, solver.ties()
+    )
+
+
+def _marked(atom: Array, marks: Sequence[tuple[Array, int]], count: int) -> Array:
+    found = np.full(count, -1, np.int64)
+    for labels, index in marks:
+        classes = atom[labels]
+        found[classes[found[classes] < 0]] = index
+    return found
+
+
+class _Solver:
+    def __init__(self, count: int, ties: tuple[Array, Array], products: Products, frozen: Marked) -> None:
+        self._count = count
+        self._left, self._right = [ties[0]], [ties[1]]
+        self._grids = products.grids
+        self._whole, self._row, self._column, self._grid = products.table()
+        self._marks = list(frozen[0])
+        self.reasons = [*frozen[1], "fixed", _TWO_WAYS, _WHOLE]
+        self._marks.append((np.zeros(1, np.int64), len(frozen[1])))
+        self._active = np.ones(self._whole.size, bool)
+
+    def classes(self) -> tuple[Array, Array]:
+        """The class of each label, and for each class the reason why it is frozen or -1."""
+        left, right = np.concatenate(self._left), np.concatenate(self._right)
+        pairs = coo_array((np.ones(left.size, np.int8), (left, right)), shape=(self._count, self._count))
+        count, atom = connected_components(pairs, directed=False)
+        atom = atom.astype(np.int64)
+        return atom, _marked(atom, self._marks, count)
+
+    def ties(self) -> Array:
+        """All pairs of labels that are tied."""
+        return np.stack([np.concatenate(self._left), np.concatenate(self._right)])
+
+    def step(self) -> bool:
+        """Draw what follows from the products once; say whether anything did."""
+        if not self._active.any():
+            return False
+        atom, reason = self.classes()
+        frozen = reason >= 0
+        whole, row, column = (atom[part] for part in (self._whole, self._row, self._column))
+        circular = self._active & ((whole == row) | (whole == column))
+        if circular.any():
+            self._freeze(self._whole[circular], self.reasons.index(_TWO_WAYS))
+            return True
+        return self._settle(frozen[whole], frozen[row], frozen[column], reason[whole]) or self._agree(
+            whole, row, column
+        )
+
+    def _settle(self, whole: Mask, row: Mask, column: Mask, reason: Array) -> bool:
+        """Products of which a part or the whole is frozen become ties."""
+        done = self._active & (whole | row | column)
+        if not done.any():
+            return False
+        for at in np.unique(reason[done & whole]):
+            stuck = done & whole & (reason == at)
+            self._freeze(np.concatenate([self._row[stuck], self._column[stuck]]), int(at))
+        self._tie(self._whole[done & ~whole & row], self._column[done & ~whole & row])
+        self._tie(self._whole[done & ~whole & ~row], self._row[done & ~whole & ~row])
+        self._active &= ~done
+        return True
+
+    def _agree(self, whole: Array, row: Array, column: Array) -> bool:
+        """Let several products of one class name the same factors."""
+        at = np.flatnonzero(self._active)
+        order = at[np.lexsort((self._grid[at], whole[at]))]
+        before, after = order[:-1], order[1:]
+        clash = (whole[before] == whole[after]) & ((row[before] != row[after]) | (column[before] != column[after]))
+        if not clash.any():
+            return False
+        before, after = before[clash], after[clash]
+        shapes = np.array(self._grids, np.int64).reshape(-1, 2)
+        same = (shapes[self._grid[before]] == shapes[self._grid[after]]).all(axis=1)
+        self._tie(self._row[before[same]], self._row[after[same]])
+        self._tie(self._column[before[same]], self._column[after[same]])
+        for grid in np.unique(self._grid[np.concatenate([before[~same], after[~same]])]):
+            mine = self._grid == grid
+            smaller = self._row if shapes[grid][0] <= shapes[grid][1] else self._column
+            self._freeze(smaller[mine], self.reasons.index(_TWO_WAYS))
+        return True
+
+    def parts(self, atom: Array) -> tuple[Array, Array]:
+        """Pairs (product, atom) of the products that remain, nested ones opened."""
+        whole, row, column = (atom[part[self._active]] for part in (self._whole, self._row, self._column))
+        pairs = np.unique(np.stack([np.concatenate([whole, whole]), np.concatenate([row, column])], axis=1), axis=0)
+        while (nested := np.isin(pairs[:, 1], pairs[:, 0])).any():
+            inner = {int(key): pairs[pairs[:, 0] == key, 1] for key in np.unique(pairs[nested, 1])}
+            opened = [(int(outer), int(one)) for outer, part in pairs[nested] for one in inner[int(part)]]
+            pairs = np.unique(np.concatenate([pairs[~nested], np.array(opened, np.int64).reshape(-1, 2)]), axis=0)
+        return pairs[:, 0], pairs[:, 1]
+
+    def _tie(self, left: Array, right: Array) -> None:
+        self._left.append(left)
+        self._right.append(right)
+
+    def _freeze(self, labels: Array, reason: int) -> None:
+        self._marks.append((labels, reason))
