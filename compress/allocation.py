@@ -99,13 +99,15 @@ def allocate(
     """
     least = LEAST if scope == "global" else 0.0
     ladders = [Ladder(group, granularity, least) for group in groups]
-    free = np.array([group.name in scores and group.name not in fixed_ratios for group in groups])
+    free = np.array([group.name in scores and group.name not in fixed_ratios for group in groups], bool)
     start = np.array([group.width for group in groups], np.int64)
     for position, group in enumerate(groups):
         if group.name in fixed_ratios:
             start[position] = Ladder(group, granularity, 0.0).nearest(fixed_ratios[group.name] * group.width)
-    choices = _path(groups, ladders, scores, start, free, scope)
-    widths = _settle(model, target, choices, ladders, free)
+    widths = start
+    if free.any():
+        choices = _path(groups, ladders, scores, start, free, scope)
+        widths = _settle(model, target, choices, ladders, free)
     achieved = float(model.relative(target.measure, widths)[0])
     return Allocation(widths, achieved, _remark(model, target, achieved, ladders, start, free))
 
@@ -120,9 +122,7 @@ def _path(
 ) -> Widths:
     """Ever smaller choices of widths, from everything to the least, one row each."""
     if scope == "local":
-        shares = np.unique(np.concatenate([ladder.rungs / ladder.rungs[-1] for ladder in ladders] or [np.ones(1)]))[
-            ::-1
-        ]
+        shares = np.unique(np.concatenate([ladder.rungs / ladder.rungs[-1] for ladder in ladders]))[::-1]
         wanted = [[share * group.width for group in groups] for share in shares]
     else:
         ranked = {name: np.sort(score / (score.mean() or 1.0)) for name, score in scores.items()}
@@ -170,10 +170,12 @@ def _remark(
 ) -> str | None:
     if abs(achieved - target.share) <= TOLERANCE:
         return None
-    floor_widths = np.where(free, [ladder.rungs[0] for ladder in ladders], start)
-    floor = float(model.relative(target.measure, floor_widths)[0])
-    if target.share < floor:
-        return f"the floor is {target.measure}={floor:.3f}: what is protected, frozen or at its least width"
     if not free.any():
         return "no group is free to shrink"
+    ends = [np.where(free, [ladder.rungs[end] for ladder in ladders], start) for end in (0, -1)]
+    floor, ceiling = model.relative(target.measure, np.array(ends))
+    if target.share < floor:
+        return f"the floor is {target.measure}={floor:.3f}: what is protected, frozen or at its least width"
+    if target.share > ceiling:
+        return f"the ceiling is {target.measure}={ceiling:.3f}: the keep ratios given cut that far by themselves"
     return f"{target.measure}={achieved:.3f} is the nearest that this granularity allows"

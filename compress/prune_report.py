@@ -83,10 +83,11 @@ def _achieved(analysis: Analysis, kept: Mapping[str, Array], measure: str, befor
         groups = analysis.prunable
         total = sum(group.width * group.cell for group in groups)
         left = sum((kept[group.name].size if group.name in kept else group.width) * group.cell for group in groups)
-        return f"ratio={left / total:.3f}"
-    if measure == "params":
-        return f"params={after.params / before.params:.3f}"
-    return f"macs={after.macs / before.macs:.3f}"
+    elif measure == "params":
+        left, total = after.params, before.params
+    else:
+        left, total = after.macs, before.macs
+    return f"{measure}={left / total if total else 1.0:.3f}"
 
 
 def _layers(

@@ -127,11 +127,12 @@ def _checked(request: _Request) -> _Request:
 def _choose(
     analysis: Analysis, request: _Request, shielded: Mapping[str, str], data: DataSource | Iterable[Any] | None
 ) -> tuple[Plan, str | None]:
-    decided = ratios(analysis, request.keep)
-    groups = [group for group in analysis.prunable if group.name not in shielded]
+    groups = analysis.prunable
+    decided = {**ratios(analysis, request.keep), **dict.fromkeys(shielded, 1.0)}
     chosen = find_criterion(request.criterion)
-    batches = None if data is None else list(_batches(data, request.seed)) if chosen.needs_data else []
-    scores = atom_scores(chosen, ScoreContext(analysis, batches, request.seed), groups)
+    batches = _batches(data, request.seed) if data is not None else None
+    ranked = [group for group in groups if group.name not in shielded]
+    scores = atom_scores(chosen, ScoreContext(analysis, batches, request.seed), ranked)
     model = SizeModel(analysis, groups)
     allocation = allocate(
         model,

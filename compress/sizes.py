@@ -52,8 +52,9 @@ class SizeModel:
         return np.asarray(np.prod(lengths[:, factors], axis=2) @ coefficients, np.float64)
 
     def relative(self, measure: str, widths: Widths) -> Figures:
-        """Cost of each choice over the cost of the uncut network."""
-        return self.cost(measure, widths) / self.cost(measure, self.full)
+        """Cost of each choice over the cost of the uncut network; 1 where there is nothing to count."""
+        found, full = self.cost(measure, widths), float(self.cost(measure, self.full)[0])
+        return found / full if full else np.ones_like(found)
 
     def _length(self, axis: Array) -> int:
         """Row of the axis in the table of lengths: how many indices each kept atom of a group adds."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from compress.axes.analysis import Analysis
 from compress.axes.groups import Group
+from compress.errors import PlanError
 
 Scores = NDArray[np.float64]
 
@@ -47,6 +48,9 @@ def atom_scores(chosen: Criterion, context: ScoreContext, groups: Iterable[Group
     """Score each atom of each group: per tensor the sum over the atom's elements, then the mean over tensors.
 
     A group that none of the criterion's tensors belongs to is left out.
+
+    Raises:
+        PlanError: a score is not finite.
     """
     values = chosen.prepare(context)
     columns: dict[tuple[str, int], Scores] = {}
@@ -62,6 +66,11 @@ def atom_scores(chosen: Criterion, context: ScoreContext, groups: Iterable[Group
             totals.append(chosen.finish(columns[key][member.indices].sum(axis=1)))
         if totals:
             result[group.name] = np.mean(totals, axis=0)
+            if not np.isfinite(result[group.name]).all():
+                raise PlanError(
+                    f"criterion {chosen.name} finds values that are not finite in {group.name!r}",
+                    hint="its weights or gradients hold NaN or infinity: train it again, or leave it out with --ignore",
+                )
     return result
 
 

@@ -23,11 +23,11 @@ class Taylor(Criterion):
             raise PlanError("criterion taylor needs data for its gradients", hint="give --data, or use --criterion l2")
         program = context.analysis.program
         names = multiplying(context)
-        module = program.module(
-            training=False
-        )  # normalise with the stored statistics: scores then do not depend on batching
+        module = program.module()  # with stored statistics in its norms, scores do not depend on batching
         tensors = program.tensors
         trained = [name for name in names if tensors[name].requires_grad]
+        if not trained:
+            raise PlanError("criterion taylor needs weights that can be trained", hint="use --criterion l2")
         sums = {name: torch.zeros_like(tensors[name], dtype=torch.float64) for name in trained}
         count = 0
         for inputs, target in context.batches:
@@ -48,4 +48,10 @@ class Taylor(Criterion):
 
 def _loss(outputs: Any, target: torch.Tensor) -> torch.Tensor:
     main = outputs if isinstance(outputs, torch.Tensor) else outputs[0]
-    return F.cross_entropy(main, target)
+    try:
+        return F.cross_entropy(main, target)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise PlanError(
+            f"criterion taylor cannot compute cross-entropy of the first output ({str(error).splitlines()[0]})",
+            hint="it ranks classifiers and segmentation networks; use --criterion l2",
+        ) from error
