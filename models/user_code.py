@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from compress.errors import CompressError, ModelError
+from models import torchvision_shim
 from models._user_folder import UserFolder
 from models.providers.base import one_line
 
@@ -45,6 +46,7 @@ class UserFunction:
         """
         text, _, name = ref.rpartition(":")
         folder = _folder(_existing_file(text, ref))
+        torchvision_shim.ensure()  # the file, or a package it imports, may import torchvision
         module = _run(lambda: folder.load_main(), folder, f"{folder.file.name} cannot be loaded", ref)
         return cls(_find(module, name, folder.file, ref), folder, name, ref)
 

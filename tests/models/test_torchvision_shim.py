@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 
 def run_fresh(code: str) -> str:
@@ -48,6 +49,21 @@ def test_helps_after_a_failed_import_of_torchvision() -> None:
         torchvision_shim.ensure()
         import torchvision
         print(torchvision.models.resnet18(num_classes=3).fc.out_features)
+        """
+    )
+    assert out == "3"
+
+
+def test_a_users_file_may_import_torchvision(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(
+        "import torchvision\n\ndef factory():\n    return torchvision.models.resnet18(num_classes=3)\n",
+        encoding="utf-8",
+    )
+    out = run_fresh(
+        f"""
+        from models.user_code import UserFunction
+        print(UserFunction.load({f"{file}:factory"!r})().fc.out_features)
         """
     )
     assert out == "3"
