@@ -24,10 +24,11 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
     """
     target = Path(path)
     check_writable(target, overwrite=overwrite)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         _sync(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
@@ -35,7 +36,8 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror or error})", where=str(target)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool) -> None:

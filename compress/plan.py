@@ -70,7 +70,7 @@ class Plan:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise PlanError(f"cannot be read ({error.strerror})", where=str(path)) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PlanError(
                 f"is not JSON ({error})", where=str(path), hint="give a plan that 'compress prune --save-plan' wrote"
             ) from error
