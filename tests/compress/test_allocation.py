@@ -13,6 +13,8 @@ from compress.errors import PlanError
 from compress.sizes import SizeModel
 from tests.compress.networks import Classifier, captured
 
+Scores = dict[str, NDArray[np.float64]]
+
 
 def group(width: int, cell: int = 1) -> Group:
     indices = np.arange(width * cell).reshape(width, cell)
