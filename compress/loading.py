@@ -146,7 +146,7 @@ def _captured(
     if reference.example_inputs is not None and input_size is None:
         example = tuple(reference.example_inputs)
     else:
-        size = input_size or reference.default_input
+        size = reference.default_input if input_size is None else input_size
         if size is None:
             raise ModelError(
                 "no input size is recorded for it", where=reference.ref, hint="give --input-size, such as 3,224,224"
