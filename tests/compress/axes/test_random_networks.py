@@ -32,7 +32,7 @@ def drawn(layers: tuple[Layer, ...], *, flat: bool) -> Program:
     return compress.capture(Drawn(layers, flat=flat), (torch.randn(2, 3, SIZE, SIZE),))
 
 
-@settings(_FEW, max_examples=25)
+@settings(_FEW, max_examples=18)
 @example(_PADDED_GROUPS, False, 0)
 @given(networks(), st.booleans(), st.integers(0, 1000))
 def test_permuted_and_cut_networks_compute_what_they_should(layers: tuple[Layer, ...], flat: bool, seed: int) -> None:
@@ -42,7 +42,7 @@ def test_permuted_and_cut_networks_compute_what_they_should(layers: tuple[Layer,
     train_once(proof.smaller)
 
 
-@settings(_FEW, max_examples=6)
+@settings(_FEW, max_examples=5)
 @given(networks(), st.integers(0, 1000))
 def test_a_cut_network_survives_its_file_and_its_plan(layers: tuple[Layer, ...], seed: int) -> None:
     program = drawn(layers, flat=False)
@@ -64,7 +64,7 @@ def test_a_cut_network_survives_its_file_and_its_plan(layers: tuple[Layer, ...],
         assert replayed.fingerprint() == smaller.fingerprint()
 
 
-@settings(_FEW, max_examples=6)
+@settings(_FEW, max_examples=5)
 @given(
     networks(),
     st.sampled_from(["macs", "params", "ratio"]),
