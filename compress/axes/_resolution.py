@@ -159,13 +159,13 @@ class _Solver:
         atom, reason = self.classes()
         frozen = reason >= 0
         whole, row, column = (atom[part] for part in (self._whole, self._row, self._column))
+        if self._settle(frozen[whole], frozen[row], frozen[column], reason[whole]):
+            return True
         circular = self._active & ((whole == row) | (whole == column))
         if circular.any():
             self._freeze(self._whole[circular], self.reasons.index(_TWO_WAYS))
             return True
-        return self._settle(frozen[whole], frozen[row], frozen[column], reason[whole]) or self._agree(
-            whole, row, column
-        )
+        return self._agree(whole, row, column)
 
     def _settle(self, whole: Mask, row: Mask, column: Mask, reason: Array) -> bool:
         """Products of which a part or the whole is frozen become ties."""

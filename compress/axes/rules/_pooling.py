@@ -15,7 +15,8 @@ _POOLS = aten(
     "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
     "adaptive_avg_pool3d "
     "adaptive_max_pool2d max_pool2d_with_indices upsample_nearest2d.vec upsample_bilinear2d.vec upsample_bicubic2d.vec "
-    "upsample_nearest2d upsample_bilinear2d reflection_pad2d replication_pad2d"
+    "upsample_nearest2d upsample_bilinear2d "
+    "_upsample_bicubic2d_aa.vec _upsample_bilinear2d_aa.vec reflection_pad2d replication_pad2d"
 )
 
 
