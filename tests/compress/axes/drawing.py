@@ -26,7 +26,7 @@ class Layer:
 
 KINDS = (
     "conv", "grouped", "depthwise", "pointwise", "residual", "concat", "gate", "pool", "pad", "chunk", "slice",
-    "dropout", "twice",
+    "dropout", "twice", "shuffle", "normalised",
 )  # fmt: skip
 
 
@@ -108,6 +108,8 @@ class Step(nn.Module):
                 return [nn.Conv2d(width, 5, 1), nn.Conv2d(5, width, 1)]
             case "twice":
                 return [nn.Conv2d(width, width, 1)]
+            case "normalised":
+                return [nn.GroupNorm(2 if width % 2 == 0 and layer.choice % 2 else 1, width)]
             case "dropout":
                 return [nn.Dropout2d(0.2) if layer.choice % 2 else nn.Dropout(0.2)]
         return []
@@ -137,6 +139,11 @@ class Step(nn.Module):
             case "chunk":
                 first, second = x.split([2, width - 2], dim=1)
                 return torch.cat([torch.sigmoid(second), first], dim=1)
+            case "shuffle" if width % 2 == 0:
+                lanes = x.view(x.shape[0], 2, width // 2, SIZE, SIZE)
+                return lanes.transpose(1, 2).reshape(x.shape[0], width, SIZE, SIZE)
+            case "shuffle":
+                return x + torch.tanh(x)
             case "slice":
                 return x[:, 2:] if layer.choice % 2 else x[:, :-2]
             case "twice":
