@@ -51,13 +51,16 @@ def report(
     analysis: Analysis,
     kept: Mapping[str, Array],
     smaller: Program,
-    shielded: Mapping[str, str],
+    stays: Mapping[str, tuple[str, str]],
     *,
     asked: str,
     measure: str,
     note: str | None,
 ) -> PruneReport:
-    """Compare the network analysed with ``smaller``, which ``kept`` made of it."""
+    """Compare the network analysed with ``smaller``, which ``kept`` made of it.
+
+    ``stays`` gives status and reason, by group name, of groups that were not up for a choice.
+    """
     before, after = analysis.program.count(), smaller.count()
     return PruneReport(
         requested=asked,
@@ -65,7 +68,7 @@ def report(
         note=note,
         before=before,
         after=after,
-        layers=_layers(analysis, kept, shielded, before, after),
+        layers=_layers(analysis, kept, stays, before, after),
         reachable=reachable_macs(analysis),
         unknown_operators=analysis.unknown,
     )
@@ -91,9 +94,9 @@ def _achieved(analysis: Analysis, kept: Mapping[str, Array], measure: str, befor
 
 
 def _layers(
-    analysis: Analysis, kept: Mapping[str, Array], shielded: Mapping[str, str], before: Count, after: Count
+    analysis: Analysis, kept: Mapping[str, Array], stays: Mapping[str, tuple[str, str]], before: Count, after: Count
 ) -> list[LayerReport]:
-    reasons = _reasons(analysis, kept, shielded)
+    reasons = _reasons(analysis, stays)
     statistics = _statistics(analysis, kept)
     rows = []
     for old, new in zip(before.layers, after.layers, strict=True):
@@ -122,14 +125,14 @@ def _statistics(analysis: Analysis, kept: Mapping[str, Array]) -> dict[str, str]
     }
 
 
-def _reasons(analysis: Analysis, kept: Mapping[str, Array], shielded: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Why a layer's width stayed, by layer: protected by the user, frozen by the graph, or not chosen."""
+def _reasons(analysis: Analysis, stays: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Why a layer's width stayed, by layer: protected by the user, frozen by the graph, or without a choice."""
     found: dict[str, tuple[str, str]] = {}
     for group in analysis.groups:
         for layer in group.producers:
             if group.kind == "frozen":
                 protected = group.reason == "network output"
                 found[layer] = ("protected" if protected else "frozen", group.reason or "")
-            elif group.name in shielded:
-                found[layer] = ("protected", shielded[group.name])
+            elif group.name in stays:
+                found[layer] = stays[group.name]
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from compress.allocation import Target, allocate
+from compress.allocation import Ladder, Target, allocate
 from compress.axes.analysis import Analysis, analyse
 from compress.axes.groups import Group
 from compress.axes.labels import Array
@@ -90,14 +90,26 @@ def prune(
     if plan is None:
         shielded = protected(analysis, request.ignore)
         plan, note = _choose(analysis, request, shielded, data)
+        stays = _too_narrow(analysis, request.granularity) | {
+            name: ("protected", why) for name, why in shielded.items()
+        }
         asked = str(request.target)
     else:
-        shielded, note, asked = {}, None, "the plan given"
+        stays, note, asked = {}, None, "the plan given"
     positions = plan.validated(analysis)
     smaller = remove(analysis, positions)
     _record(smaller, plan)
-    made = report(analysis, positions, smaller, shielded, asked=asked, measure=request.target.measure, note=note)
+    made = report(analysis, positions, smaller, stays, asked=asked, measure=request.target.measure, note=note)
     return PruneResult(program if dry_run else smaller, plan, made)
+
+
+def _too_narrow(analysis: Analysis, granularity: int) -> dict[str, tuple[str, str]]:
+    """Groups that have no smaller width at this granularity, as the report says it."""
+    return {
+        group.name: ("kept", f"too narrow to be cut in steps of {granularity} channels")
+        for group in analysis.prunable
+        if Ladder(group, granularity, 0.0).rungs.size == 1
+    }
 
 
 def apply_plan(program: Program, plan: Plan) -> Program:
