@@ -33,7 +33,7 @@ def permuted(analysis: Analysis, seed: int) -> Program:
         moved = tensor.detach()
         for dim, index in enumerate(order[analysis.program.tied.get(name, name)]):
             if not np.array_equal(index, np.arange(index.size)):
-                moved = moved.index_select(dim, torch.from_numpy(index))
+                moved = moved.index_select(dim, torch.from_numpy(index).to(tensor.device))
         tensors[name] = moved.clone(memory_format=torch.contiguous_format)
     return analysis.program.rebuilt(tensors, analysis.program.graphs)
 
