@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
 from compress.axes.analysis import Analysis, analyse
+from compress.errors import PlanError
 from compress.program import Program
 
 
 def permute(program: Program, seed: int = 0) -> Program:
     """Reorder the atoms of every group (never by the identity), constants included, and return the new Program.
 
-    Outputs and frozen axes stay where they are. The function computed is the same up to the order of summation.
+    Outputs and frozen axes stay where they are. The function computed is the same up to the order of summation. The
+    share of the parameters that was moved is the metric ``moved`` of the last step in the result's ``info``.
+
+    Raises:
+        PlanError: less was moved than can be pruned.
     """
     return permuted(analyse(program), seed)
 
@@ -28,6 +35,12 @@ def permuted(analysis: Analysis, seed: int) -> Program:
             places = np.arange(before.size)
             places[member.indices.ravel()] = member.indices[shuffled].ravel()
             order[member.tensor][member.dim] = before[places]  # heads and the width inside them share an axis
+    share, prunable = _share(analysis, {name: _moved(index) for name, index in order.items()}), moved_share(analysis)
+    if share < prunable:
+        raise PlanError(
+            f"only {share:.4f} of the parameters were moved, {prunable:.4f} can be pruned",
+            hint="please report this with the network: the permutation proves nothing here",
+        )
     tensors = {}
     for name, tensor in analysis.program.tensors.items():
         moved = tensor.detach()
@@ -35,7 +48,13 @@ def permuted(analysis: Analysis, seed: int) -> Program:
             if not np.array_equal(index, np.arange(index.size)):
                 moved = moved.index_select(dim, torch.from_numpy(index).to(tensor.device))
         tensors[name] = moved.clone(memory_format=torch.contiguous_format)
-    return analysis.program.rebuilt(tensors, analysis.program.graphs)
+    result = analysis.program.rebuilt(tensors, analysis.program.graphs)
+    result.info.record("permute", arguments={"seed": seed}, seed=seed, metrics={"moved": share})
+    return result
+
+
+def _moved(indices: list[np.ndarray]) -> list[np.ndarray]:
+    return [index != np.arange(index.size) for index in indices]
 
 
 def _derangement(width: int, generator: np.random.Generator) -> np.ndarray:
@@ -49,20 +68,21 @@ def _derangement(width: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def moved_share(analysis: Analysis) -> float:
-    """Share of the parameters' elements that :func:`permute` moves: those with an index in some group of two or
-    more.
-    """
-    moved = total = 0
-    names = analysis.program.parameter_names
-    masks = {name: [np.zeros(size, bool) for size in analysis.program.tensors[name].shape] for name in names}
+    """Share of the parameters' elements that lie in some group of two or more: what :func:`permute` must move."""
+    masks = {name: [np.zeros(size, bool) for size in tensor.shape] for name, tensor in analysis.program.tensors.items()}
     for group in analysis.prunable:
         if group.width > 1:
             for member in group.members:
-                if member.tensor in names:
-                    masks[member.tensor][member.dim][member.indices.ravel()] = True
-    for name in names - set(analysis.program.tied):
-        still = float(np.prod([1.0 - mask.mean() for mask in masks[name]])) if masks[name] else 1.0
+                masks[member.tensor][member.dim][member.indices.ravel()] = True
+    return _share(analysis, masks)
+
+
+def _share(analysis: Analysis, masks: Mapping[str, list[np.ndarray]]) -> float:
+    """Share of the parameters' elements that have a marked index in some dimension."""
+    marked = total = 0.0
+    for name in analysis.program.parameter_names - set(analysis.program.tied):
         size = analysis.program.tensors[name].numel()
+        unmarked = np.prod([1.0 - mask.mean() for mask in masks[name]]) if masks[name] else 1.0
         total += size
-        moved += round(size * (1.0 - still))
-    return moved / total if total else 0.0
+        marked += size * (1.0 - float(unmarked))
+    return marked / total if total else 0.0
