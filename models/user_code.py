@@ -44,7 +44,9 @@ class UserFunction:
         Raises:
             ModelError: the file is missing, does not run, or has no such callable.
         """
-        text, _, name = ref.rpartition(":")
+        text, colon, name = ref.rpartition(":")
+        if not colon:
+            raise ModelError("names no function", where=ref, hint="write path/file.py:function")
         folder = _folder(_existing_file(text, ref))
         torchvision_shim.ensure()  # the file, or a package it imports, may import torchvision
         module = _run(lambda: folder.load_main(), folder, f"{folder.file.name} cannot be loaded", ref)

@@ -117,6 +117,9 @@ def _load_plain(path: Path, form: Format) -> Any:
 
 
 def _load_trusted(path: Path, form: Format) -> Any:
+    from models import torchvision_shim
+
+    torchvision_shim.ensure()  # unpickling a torchvision or timm module imports its package
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

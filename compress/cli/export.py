@@ -79,4 +79,5 @@ def show(outcome: ExportOutcome, console: Console) -> None:
         console.line(
             f"no engine for compute capability {failure.compute_capability}, {failure.precision}: {failure.reason}"
         )
-    console.line(f"wrote {len(outcome.artifacts)} files and {outcome.record_path}")
+    count = len(outcome.artifacts)
+    console.line(f"wrote {count} {'file' if count == 1 else 'files'} and {outcome.record_path}")

@@ -98,10 +98,10 @@ def measure(
             between()
             outputs = run(*(value.to(device) for value in batch.inputs))
             target = to_device(batch.target, device)
+            if scorer is not None:  # before the loss: it names labels that do not fit, where a GPU only asserts
+                scorer.update(outputs, target, len(batch))
             losses.add("loss", float(loss(outputs, target)), len(batch))
             losses.add("samples", len(batch), 1)
-            if scorer is not None:
-                scorer.update(outputs, target, len(batch))
             if bar is not None:
                 bar.advance(losses.means() | (scorer.tally.means() if scorer else {}))
     if part.processes > 1:

@@ -39,7 +39,11 @@ class CrossEntropy:
         return loss
 
     def _one(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(logits, target, label_smoothing=self._smoothing)
+        try:
+            return F.cross_entropy(logits, target, label_smoothing=self._smoothing)
+        except IndexError:
+            check_labels(target, logits.shape[1], "the data")
+            raise
 
 
 class UserLoss:
@@ -54,6 +58,10 @@ class UserLoss:
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             shown = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
             raise InputError(f"returned {shown}, expected a tensor with one value", where=self._ref)
+        if main_output(outputs).requires_grad and not loss.requires_grad:
+            raise InputError(
+                "returned a value without a gradient", where=self._ref, hint="compute it from the outputs, in torch"
+            )
         return loss.reshape(())
 
 

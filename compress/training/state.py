@@ -19,8 +19,14 @@ BEST_NAME = "best.pt"
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write tensors, numbers, text and containers of them atomically."""
-    with atomic_path(path) as temporary:
-        torch.save({"version": VERSION, **content}, temporary)
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        try:
+            torch.save({"version": VERSION, **content}, stream)
+        except RuntimeError as error:
+            # A full disk reaches torch's writer as an OSError, which then fails on its own and hides it.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def read(path: Path) -> dict[str, Any]:

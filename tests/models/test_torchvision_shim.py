@@ -69,6 +69,25 @@ def test_a_users_file_may_import_torchvision(tmp_path: Path) -> None:
     assert out == "3"
 
 
+def test_a_trusted_pickle_of_a_torchvision_module_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "net.pt"
+    run_fresh(
+        f"""
+        from models import torchvision_shim
+        torchvision_shim.ensure()
+        import torch, torchvision
+        torch.save(torchvision.models.resnet18(num_classes=3), {str(file)!r})
+        """
+    )
+    out = run_fresh(
+        f"""
+        from compress.checkpoints import weights
+        print(weights.read({str(file)!r}, trust=True).module.fc.out_features)
+        """
+    )
+    assert out == "3"
+
+
 def test_leaves_a_users_own_declaration_alone() -> None:
     out = run_fresh(
         """

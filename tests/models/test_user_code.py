@@ -350,3 +350,8 @@ def test_a_fresh_process_finds_the_users_models_first(project: Project) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Net Linear(in_features=64")
+
+
+def test_a_reference_without_a_function_is_named() -> None:
+    with pytest.raises(ModelError, match="names no function"):
+        models.load_function("own/data.py")

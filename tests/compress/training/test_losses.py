@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from compress.errors import DataError, InputError
-from compress.training.losses import CrossEntropy, check_labels, distillation
+from compress.training.losses import CrossEntropy, UserLoss, check_labels, distillation
 
 LOGITS = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
 OTHER = torch.randn(4, 10, generator=torch.Generator().manual_seed(1))
@@ -51,3 +53,17 @@ def test_labels_are_checked() -> None:
             check_labels(wrong, 10, "here")
     with pytest.raises(DataError, match="the target is a dict"):
         check_labels({}, 10, "here")
+
+
+def test_cross_entropy_names_labels_that_do_not_fit() -> None:
+    with pytest.raises(DataError, match="has labels 1 to 12, the network has 10 outputs"):
+        CrossEntropy()(LOGITS, torch.tensor([1, 2, 3, 12]))
+
+
+def test_a_users_loss_must_depend_on_the_outputs(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("import torch\n\ndef constant(outputs, target):\n    return torch.tensor(1.0)\n", encoding="utf-8")
+    loss = UserLoss(f"{file}:constant")
+    assert float(loss(LOGITS, TARGET)) == 1  # measuring needs no gradient
+    with pytest.raises(InputError, match="without a gradient"):
+        loss(LOGITS.clone().requires_grad_(), TARGET)

@@ -206,3 +206,22 @@ def test_a_state_that_would_run_code_is_refused(network: Program, digits: DataSo
     with pytest.raises(CheckpointError, match="cannot be read"):
         finetune(network, digits, config_of(), output_dir=tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+import torch
+from compress.errors import InputError
+from compress.training import state
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    state.write(Path(sys.argv[1]), {"weights": torch.zeros(50_000)})
+except InputError as error:
+    print(error)
+"""
+    path = tmp_path / "state.pt"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert "state.pt: cannot be written (File too large)" in done.stdout
+    assert not list(tmp_path.iterdir())
