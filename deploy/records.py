@@ -126,12 +126,13 @@ class Comparison(Record):
 
 
 class Control(Record):
-    """The A/A control: the apparent slow-down of the baseline against itself, and its bounds."""
+    """The A/A control: the apparent slow-down of the baseline against itself, its bounds, and each copy's own."""
 
     value: float
     low: float | None
     high: float | None
     pairs: int
+    offsets: list[float] = []
 
 
 class Look(Record):

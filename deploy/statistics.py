@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -87,6 +88,20 @@ def has_trend(values: Sequence[float]) -> bool:
     score = float(np.sum(np.triu(np.sign(series[None, :] - series[:, None]), k=1)))
     deviation = math.sqrt(n * (n - 1) * (2 * n + 5) / 18.0)
     return abs(score) / deviation > _TREND_Z
+
+
+def student_quantile(probability: float, freedom: int) -> float:
+    """Return the quantile of Student's t distribution, by Fisher's expansion in the normal quantile.
+
+    Good to 1 % for five or more degrees of freedom and probabilities up to 0.995.
+    """
+    z, n = NormalDist().inv_cdf(probability), float(freedom)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return z + sum(term / n ** (at + 1) for at, term in enumerate(terms))
 
 
 def _block_medians(

@@ -82,3 +82,10 @@ def test_trend_is_seen_in_a_drift_and_not_in_noise() -> None:
     drift = noise - np.linspace(0, 4, 40)
     assert np.mean([statistics.has_trend(list(row)) for row in drift]) > 0.95
     assert statistics.has_trend(list(np.linspace(2, 1, 5000)))
+
+
+@pytest.mark.parametrize(
+    ("probability", "freedom", "tabulated"), [(0.99, 5, 3.365), (0.995, 5, 4.032), (0.95, 10, 1.812)]
+)
+def test_student_quantiles_are_those_of_the_tables(probability: float, freedom: int, tabulated: float) -> None:
+    assert statistics.student_quantile(probability, freedom) == pytest.approx(tabulated, rel=0.01)
