@@ -112,12 +112,12 @@ class SizeModel:
         return self._packed(terms)
 
     def _param_terms(self) -> tuple[Array, Figures]:
-        program = self._analysis.program
+        program, tensors = self._analysis.program, self._analysis.program.tensors
         names = sorted(program.parameter_names - set(program.tied))
         terms = []
         for name in names:
             axes = [axis for axis in self._analysis.stored[name] if axis.any()]
-            constant = program.tensors[name].numel() / math.prod(axis.size for axis in axes)
+            constant = tensors[name].numel() / math.prod(axis.size for axis in axes)
             terms.append(([self._length(axis) for axis in axes], constant))
         return self._packed(terms)
 

@@ -80,8 +80,9 @@ def moved_share(analysis: Analysis) -> float:
 def _share(analysis: Analysis, masks: Mapping[str, list[np.ndarray]]) -> float:
     """Share of the parameters' elements that have a marked index in some dimension."""
     marked = total = 0.0
+    tensors = analysis.program.tensors
     for name in analysis.program.parameter_names - set(analysis.program.tied):
-        size = analysis.program.tensors[name].numel()
+        size = tensors[name].numel()
         unmarked = np.prod([1.0 - mask.mean() for mask in masks[name]]) if masks[name] else 1.0
         total += size
         marked += size * (1.0 - float(unmarked))
