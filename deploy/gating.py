@@ -280,7 +280,7 @@ def _methodology(alpha: float, seed: int) -> Methodology:
         intervals=(
             f"median of log-ratios, order statistics (sign test) at {FIRST_LOOK} pairs and then 1.3 times as many; "
             f"look k spends alpha / ((k + 1)(k + 2)) per side, in all at most {alpha:g} per side under any stopping; "
-            f"a verdict clears the tolerance by the offset that a fresh copy of the baseline may have ({_COPIES} copies)"
+            f"a verdict clears the tolerance by the offset of a fresh copy of the baseline ({_COPIES} copies)"
         ),
         seed=seed,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import keyword
 import logging
 import warnings
@@ -41,6 +43,7 @@ def capture(
     """
     inputs = _checked(example)
     _refuse_keywords(module)
+    _refuse_taken(module)
     # The output structure and the names come from the evaluation graph: it is what is deployed.
     evaluation = _export(module, inputs, training=False, dynamic_size=dynamic_size)
     training = _export(module, inputs, training=True, dynamic_size=dynamic_size)
@@ -94,16 +97,28 @@ def _refuse_keywords(module: nn.Module) -> None:
             )
 
 
+def _refuse_taken(module: nn.Module) -> None:
+    """An exported network is a graph module, whose own attributes the network's parts must not cover up."""
+    taken = {"meta", *set(dir(fx.GraphModule)) - set(dir(nn.Module))}
+    for name in sorted({name.partition(".")[0] for name in _state(module)} & taken):
+        raise CaptureError(
+            f"a part of the network is named {name!r}, which torch.export uses itself",
+            hint=f"rename it: self.{name} = ... cannot be captured",
+        )
+
+
 def _export(
     module: nn.Module, inputs: tuple[torch.Tensor, ...], *, training: bool, dynamic_size: bool
 ) -> ExportedProgram:
     clone = copy.deepcopy(module).train(training)
     shapes = tuple(open_dimensions(value.ndim, dynamic_size=dynamic_size) for value in inputs)
     mode = "training" if training else "evaluation"
+    silent = io.StringIO()  # torch prints the whole graph before it raises
     with warnings.catch_warnings(), _Quiet("torch.export", "torch._export", "torch.fx"):
         warnings.simplefilter("ignore")
         try:
-            return torch.export.export(clone, inputs, dynamic_shapes=_for_signature(clone, shapes))
+            with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+                return torch.export.export(clone, inputs, dynamic_shapes=_for_signature(clone, shapes))
         except RecursionError as error:
             raise CaptureError(f"{type(module).__name__} is nested too deeply to be traced in {mode} mode") from error
         except Exception as error:  # torch.export raises many unrelated types for a network that it cannot trace
@@ -111,7 +126,7 @@ def _export(
             cause = f"{type(error).__name__}: {first.strip()[:300]}"
             raise CaptureError(
                 f"torch.export cannot trace {type(module).__name__} in {mode} mode ({cause})",
-                hint="check the input size (--input-size), or capture a part of it (--submodule)",
+                hint="check the input size (--input-size), or capture a part of it (such as --submodule backbone)",
             ) from error
 
 

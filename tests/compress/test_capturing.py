@@ -299,3 +299,22 @@ def test_a_batch_norm_without_running_statistics_is_left_alone() -> None:
     norm = next(node for node in program.graphs[False].nodes if node.target is _aten.batch_norm.default)
     assert norm.args[5] is True
     torch.testing.assert_close(program.module()(image()), module(image()))
+
+
+@pytest.mark.parametrize("name", ["meta", "graph", "code"])
+def test_parts_named_like_attributes_of_a_graph_module_are_refused_in_one_line(name: str) -> None:
+    module = nn.Sequential()
+    module.add_module(name, nn.Linear(4, 3))
+    with pytest.raises(CaptureError, match=f"named '{name}'"):
+        compress.capture(module, (torch.randn(2, 4),))
+
+
+def test_a_network_that_cannot_be_traced_prints_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    class Branching(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(CaptureError, match="cannot trace Branching"):
+        compress.capture(Branching(), (torch.randn(2, 4),))
+    shown = capfd.readouterr()
+    assert shown.out + shown.err == ""
