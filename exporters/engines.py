@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from compress.errors import ExportError, InputError
 from compress.files import check_writable, sha256_file, write_bytes, write_text
 from exporters import _tensorrt
+from exporters._interrupts import held_back
 from exporters.artifact import COMPILED_AHEAD, COMPILED_HERE, Artifact
 from exporters.fp16 import convert_fp16, read_onnx
 
@@ -214,7 +215,8 @@ def _compile(tensorrt: _tensorrt.TensorRT, source: _Source, path: Path, capabili
     config.clear_flag(api.BuilderFlag.TF32)
     tensorrt.aim(config, capability)
     profile = _profile(builder, config, source, batch)
-    engine = builder.build_serialized_network(network, config)
+    with held_back():
+        engine = builder.build_serialized_network(network, config)
     if engine is None:
         raise ExportError(
             f"{tensorrt.name} cannot compile it for compute capability {capability} in {source.precision}: "

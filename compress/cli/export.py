@@ -15,6 +15,8 @@ from compress.pipeline.tables import size
 if TYPE_CHECKING:
     from compress.pipeline.export import ExportOutcome
 
+_INCOMPLETE = 2  # an engine that was asked for is missing, and the reason was given
+
 EXAMPLES = """\b
 Examples:
   compress export small.pt2                        ONNX beside it
@@ -62,6 +64,8 @@ def command(checkpoint: Path | None, as_json: bool, **options: Any) -> None:
         outcome = run(ExportRequest(checkpoint=checkpoint, loading=loading, **options), console)
     console.result(outcome.record)
     show(outcome, console)
+    if outcome.failures:
+        click.get_current_context().exit(_INCOMPLETE)
 
 
 def show(outcome: ExportOutcome, console: Console) -> None:
