@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, default_collate
 
 from compress.data.images import Indices, LabelledImages
 from compress.data.randomness import draw_seed, shuffled
-from compress.errors import DataError
+from compress.errors import CompressError, DataError
 from compress.info import Preprocessing
 
 
@@ -100,7 +100,17 @@ class IndexedSplit(Split):
         samples = []
         for index in indices:
             _seed_everything(draw_seed(*(key or (0, 0)), int(index), "sample"))
-            samples.append(self._dataset[int(index)])
+            try:
+                samples.append(self._dataset[int(index)])
+            except CompressError:
+                raise
+            except Exception as error:  # the user's own code
+                what = " ".join(str(error).split())[:200]
+                raise DataError(
+                    f"sample {int(index)} of the data set cannot be read ({type(error).__name__}: {what})",
+                    where=type(self._dataset).__name__,
+                    hint="mend the data set's __getitem__",
+                ) from error
         return as_batch(default_collate(samples))
 
 
@@ -162,6 +172,11 @@ class LoaderSplit(Split):
             return as_batch(next(batches), self._where)
         except StopIteration:
             raise DataError("the loader ended before its length was reached", where=self._where) from None
+        except CompressError:
+            raise
+        except Exception as error:  # the user's own code
+            what = " ".join(str(error).split())[:200]
+            raise DataError(f"the loader failed ({type(error).__name__}: {what})", where=self._where) from error
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def evaluate(
     loss_function = validation_loss(loss)
     if not isinstance(network, Program) and Path(network).suffix.lower() == ".onnx":
         file = OnnxRunner(Path(network), threads)
-        file.check(data)
+        file.check(data, classes=loss is None)
         run: Runner = file
         chosen, batch_size = torch.device("cpu"), file.batch_size or batch_size
     else:

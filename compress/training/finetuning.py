@@ -18,6 +18,7 @@ from compress.training.devices import Determinism
 from compress.training.ema import restore
 from compress.training.fitting import check_fit
 from compress.training.history import Row
+from compress.training.lock import only_run
 from compress.training.losses import training_loss
 from compress.training.metrics import scorer_maker
 from compress.training.processes import Processes
@@ -66,7 +67,8 @@ def finetune(
         quiet: no progress bar (there is none either where stderr is no terminal).
 
     Raises:
-        InputError: the state belongs to a different run (every differing field is named), or the loss is not finite.
+        InputError: the state belongs to a different run (every differing field is named), another run is at work in
+            ``output_dir``, or the loss is not finite.
         DataError: the data do not fit the network, or cannot be read.
         UnavailableError: the device or precision is not available here.
         Interrupted: Ctrl-C or SIGTERM; the message says how to resume.
@@ -76,7 +78,11 @@ def finetune(
     scorer_maker(config.metric, config.loss)
     _check(program, data, config, teacher)
     data.prepare()
-    with Processes(config) as processes, Determinism(processes.device):
+    with (
+        Processes(config) as processes,
+        only_run(folder, first=processes.first),
+        Determinism(processes.device),
+    ):
         _check_batch(program, data, config, processes)
         identity = _identity(program, data, config, teacher, processes)
         found = _found(folder / state.NAME, identity) if resume else None

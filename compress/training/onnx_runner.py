@@ -50,10 +50,24 @@ class OnnxRunner:
         self.batch_size = first if isinstance(first, int) else None
         """The batch size that the file insists on, or None."""
 
-    def check(self, data: DataSource) -> None:
-        """Raises:
-        DataError: ``data``'s samples do not have the shape of the file's inputs.
+    def check(self, data: DataSource, *, classes: bool = True) -> None:
+        """Args:
+            classes: whether the first output must have one value per class, as cross entropy wants it.
+
+        Raises:
+            DataError: ``data``'s samples or classes do not fit the file's inputs and first output.
         """
+        self._check_inputs(data)
+        shape = self._session.get_outputs()[0].shape
+        width = shape[1] if len(shape) > 1 else None
+        if classes and data.classes is not None and isinstance(width, int) and width != len(data.classes):
+            raise DataError(
+                f"has {len(data.classes)} classes, {self._path.name} has {width} outputs",
+                where=data.ref,
+                hint="use the data the network was made for, or a network with as many outputs",
+            )
+
+    def _check_inputs(self, data: DataSource) -> None:
         samples = data.samples(1)
         if len(samples) != len(self._inputs):
             raise DataError(f"gives {len(samples)} inputs, {self._path.name} takes {len(self._inputs)}", where=data.ref)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import onnx
@@ -66,6 +67,12 @@ def test_what_is_not_asked_for_is_not_given(network: Program, digits: DataSource
 def test_an_unknown_metric_is_named(network: Program, digits: DataSource, metric: str) -> None:
     with pytest.raises(CompressError, match=metric.partition(":")[0]):
         evaluate(network, digits, metric)
+
+
+def test_an_onnx_file_with_other_classes_than_the_data_is_refused(digits: DataSource, exported: Path) -> None:
+    three = dataclasses.replace(digits, classes=["one", "two", "three"])
+    with pytest.raises(DataError, match=r"has 3 classes, net.onnx has 10 outputs"):
+        evaluate(exported, three)
 
 
 def test_onnx_files_that_do_not_fit_or_load_are_named(digits: DataSource, tmp_path: Path, exported: Path) -> None:
