@@ -24,6 +24,8 @@ _PRECISIONS = {
 # Below this share of the weights a type is a detail (a zero point, a table), not the precision of the network.
 _SHARE = 0.02
 
+_NETWORKS = (".pt2", ".pt", ".pth", ".th", ".bin", ".safetensors")
+
 
 def inspect(path: str | os.PathLike[str]) -> ModelFile:
     """Read an ONNX file's structure, check that its external data is there in full, and identify it by content.
@@ -52,6 +54,10 @@ def _parse(file: Path) -> Any:
         raise InputError("is a folder, an ONNX file was expected", where=where, hint="name the .onnx file in it")
     if not file.is_file():
         raise InputError("does not exist", where=where, hint="check the path")
+    if file.suffix in _NETWORKS:
+        raise InputError(
+            "is a network, not a deployment file", where=where, hint="write one with compress export first"
+        )
     if file.stat().st_size == 0:
         raise InputError("is empty", where=where, hint="export it again")
     try:

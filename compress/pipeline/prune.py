@@ -70,7 +70,10 @@ class PruneRequest:
         Raises:
             InputError: the message names the option or the file.
         """
+        from compress.allocation import Target
+
         require_file(self.checkpoint)
+        Target.parse(self.choice.target)
         if self.epochs and not self.data:
             raise InputError("--epochs needs --data to finetune on", hint="give --data, or leave --epochs out")
         if self.choice.criterion == "taylor" and not self.data and self.plan_file is None:
