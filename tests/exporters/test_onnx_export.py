@@ -81,7 +81,7 @@ def test_several_inputs_and_outputs_keep_their_names(tmp_path: Path) -> None:
 
 def test_metadata_says_what_the_file_is(tmp_path: Path) -> None:
     program = networks.two_in_two_out()
-    program.info.model_ref = "/home/somebody/nets/mine.py:build?width=8"
+    program.info.model_ref = "/srv/nets/mine.py:build?width=8"
     program.info.plan_sha256 = "ab" * 32
     program.info.classes = ["cat", "größer"]
     program.info.preprocessing = Preprocessing(mean=[0.5] * 3, std=[0.25] * 3, size=[16, 16], channels=3)
