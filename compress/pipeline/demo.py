@@ -88,7 +88,8 @@ def _summary(folder: Path, engines: bool, verdict: int, seconds: float) -> None:
         cells = [figure(row[side], row["unit"]) for side in ("before", "after")]
         _write(f"{row['name']:<18}{cells[0]:>14}{cells[1]:>14}   {change(row['before'], row['after'], row['unit'])}")
     conditions = next((row["conditions"] for row in rows if row["name"].startswith("latency")), None)
-    _write(f"\nlatency measured in {conditions}")
+    _write(f"\naccuracy on digits held out; dense: {EPOCHS} epochs; small: {EPOCHS} more, the dense one as teacher")
+    _write(f"latency measured in {conditions}")
     _write(f"gate: {'passed' if verdict == 0 else f'exit code {verdict}, see above'}")
     if engines:
         _write("TensorRT: " + _engines(report["engines"]))
