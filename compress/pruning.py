@@ -140,7 +140,8 @@ def _choose(
     analysis: Analysis, request: _Request, shielded: Mapping[str, str], data: DataSource | Iterable[Any] | None
 ) -> tuple[Plan, str | None]:
     groups = analysis.prunable
-    decided = {**ratios(analysis, request.keep), **dict.fromkeys(shielded, 1.0)}
+    asked = ratios(analysis, request.keep)
+    decided = {**asked, **dict.fromkeys(shielded, 1.0)}
     chosen = find_criterion(request.criterion)
     batches = _batches(data, request.seed) if data is not None else None
     ranked = [group for group in groups if group.name not in shielded]
@@ -168,7 +169,16 @@ def _choose(
         "keep": dict(request.keep),
         "seed": request.seed,
     }
-    return Plan(kept, analysis.program.structure_hash(), settings), allocation.note
+    notes = [allocation.note, _overruled(asked, shielded)]
+    return Plan(kept, analysis.program.structure_hash(), settings), "; ".join(note for note in notes if note) or None
+
+
+def _overruled(asked: Mapping[str, float], shielded: Mapping[str, str]) -> str | None:
+    """Say where a keep ratio does not count because a layer that shares the width is to be left alone."""
+    both = sorted(set(asked) & set(shielded))
+    if not both:
+        return None
+    return f"--keep does not apply to {', '.join(both[:3])}: {shielded[both[0]]} protects a layer of the same width"
 
 
 def _best(group: Group, scores: np.ndarray | None, width: int) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 import compress
 from compress import Plan, Program
 from compress.errors import PlanError
+from compress.loading import create
 from compress.pruning import apply_plan
 from tests.compress.networks import Classifier, Heads, captured, image, warmed
 
@@ -301,3 +302,11 @@ def test_taylor_keeps_what_the_loss_needs() -> None:
     assert chosen.plan.groups[name].keep == (0, 1, 2, 3)
     after = F.cross_entropy(chosen.program.module()(*batches[0][0]), batches[0][1]).detach()
     assert float((after - loss).abs()) < 0.5
+
+
+def test_a_keep_ratio_overruled_by_ignore_is_said() -> None:
+    program = create("models:resnet20")  # the shortcuts tie the stages' widths together
+    result = compress.prune(program, ignore=("layer1.*",), keep={"conv1": 0.25}, granularity=4)
+    assert result.report.note is not None
+    assert "--keep does not apply to" in result.report.note
+    assert "--ignore layer1.*" in result.report.note
