@@ -55,10 +55,10 @@ class Ladder:
         floor = min(least * group.width, rungs[-1])
         self.rungs = np.array([rung for rung in rungs if rung >= floor] or rungs[-1:], np.int64)
 
-    def nearest(self, width: float) -> int:
-        """The allowed width nearest to ``width``; of two equally near the wider."""
-        distance = np.abs(self.rungs - width)
-        return int(self.rungs[::-1][np.argmin(distance[::-1])])
+    def nearest(self, widths: NDArray[np.float64]) -> Widths:
+        """The allowed width nearest to each of ``widths``; of two equally near the wider."""
+        between = (self.rungs[:-1] + self.rungs[1:]) / 2
+        return np.asarray(self.rungs[np.searchsorted(between, widths, side="right")], np.int64)
 
     def neighbours(self, width: int) -> list[int]:
         """The next allowed width below and above."""
@@ -103,7 +103,8 @@ def allocate(
     start = np.array([group.width for group in groups], np.int64)
     for position, group in enumerate(groups):
         if group.name in fixed_ratios:
-            start[position] = Ladder(group, granularity, 0.0).nearest(fixed_ratios[group.name] * group.width)
+            wanted = np.array([fixed_ratios[group.name] * group.width])
+            start[position] = Ladder(group, granularity, 0.0).nearest(wanted)[0]
     widths = start
     if free.any():
         choices = _path(groups, ladders, scores, start, free, scope)
@@ -123,7 +124,7 @@ def _path(
     """Ever smaller choices of widths, from everything to the least, one row each."""
     if scope == "local":
         shares = np.unique(np.concatenate([ladder.rungs / ladder.rungs[-1] for ladder in ladders]))[::-1]
-        wanted = [[share * group.width for group in groups] for share in shares]
+        columns = [shares * group.width for group in groups]
     else:
         ranked = {name: np.sort(score / (score.mean() or 1.0)) for name, score in scores.items()}
         every = np.unique(np.concatenate([*ranked.values(), np.zeros(1)]))
@@ -134,10 +135,7 @@ def _path(
             else np.full(thresholds.size, group.width)
             for group in groups
         ]
-        wanted = np.array(columns).T.tolist()
-    rows = np.array(
-        [[ladder.nearest(width) for ladder, width in zip(ladders, row, strict=True)] for row in wanted], np.int64
-    )
+    rows = np.stack([ladder.nearest(column) for ladder, column in zip(ladders, columns, strict=True)], axis=1)
     least = np.array([[ladder.rungs[0] for ladder in ladders]], np.int64)
     rows = np.unique(np.concatenate([rows, least]), axis=0)
     return np.where(free, rows, start)
