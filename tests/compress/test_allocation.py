@@ -38,14 +38,12 @@ def group(width: int, cell: int = 1) -> Group:
 def test_allowed_widths(width: int, cell: int, granularity: int, least: float, expected: list[int]) -> None:
     ladder = Ladder(group(width, cell), granularity, least)
     assert ladder.rungs.tolist() == expected
-    for rung in expected:
-        assert ladder.nearest(rung) == rung
-    assert ladder.nearest(0) == expected[0]
-    assert ladder.nearest(10**6) == expected[-1]
+    wanted = np.array([*expected, 0, 10**6], np.float64)
+    assert ladder.nearest(wanted).tolist() == [*expected, expected[0], expected[-1]]
 
 
 def test_of_two_equally_near_widths_the_wider_is_taken() -> None:
-    assert Ladder(group(16), 8, 0.0).nearest(12) == 16
+    assert Ladder(group(16), 8, 0.0).nearest(np.array([11.9, 12.0])).tolist() == [8, 16]
 
 
 def test_neighbours_are_the_next_allowed_widths() -> None:
