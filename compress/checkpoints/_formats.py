@@ -119,6 +119,8 @@ def _zip_format(path: Path) -> Format:
                 return "torchscript"
             if "data.pkl" in below:
                 return "torch-zip"
+    # Of a damaged list zipfile says so in four ways: OSError is a seek to before the file, NotImplementedError a
+    # version or compression that no zip has. That the file can be opened and read was checked before.
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise _truncated(path, "its list of contents at the end is missing") from error
     if "version" in names and "serialized_exported_program.json" in names:

@@ -60,6 +60,7 @@ def sanitise_pt2(path: str | os.PathLike[str]) -> io.BytesIO:
             return _rewrite(archive, entries)
     except RefusedError as refusal:
         raise CheckpointError(f"is refused: {refusal}", where=str(source), hint=_HINT) from refusal
+    # NotImplementedError is zipfile's answer to a damaged version or compression field.
     except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
         what = f"is a damaged or truncated .pt2 archive ({_first_line(error)})"
         raise CheckpointError(what, where=str(source), hint="copy or download it again") from error

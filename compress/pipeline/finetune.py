@@ -20,12 +20,12 @@ from compress.pipeline.finetuning import (
     run_folder,
 )
 from compress.pipeline.loading import (
-    PROGRAM_SUFFIXES,
     Loading,
     create_program,
     is_reference,
     open_program,
     require_file,
+    require_program_suffix,
 )
 from compress.pipeline.reporter import Reporter
 
@@ -65,12 +65,7 @@ class FinetuneRequest:
             raise InputError("--model belongs to a checkpoint", where=self.checkpoint, hint="leave one of the two out")
         if self.teacher is not None:
             require_file(self.teacher)
-        if self.destination.suffix not in PROGRAM_SUFFIXES:
-            raise InputError(
-                f"a network is written as {' or '.join(PROGRAM_SUFFIXES)}",
-                where=str(self.destination),
-                hint="change -o",
-            )
+        require_program_suffix(self.destination)
         check_writable(self.destination, overwrite=self.force)
 
     def how_to_resume(self) -> str:

@@ -61,6 +61,12 @@ def is_reference(text: str) -> bool:
     return bool(_REFERENCE.search(text)) and not Path(text).exists()
 
 
+def require_program_suffix(path: Path) -> None:
+    """Raise :class:`InputError` unless a network can be written under this name."""
+    if path.suffix not in PROGRAM_SUFFIXES:
+        raise InputError(f"a network is written as {' or '.join(PROGRAM_SUFFIXES)}", where=str(path), hint="change -o")
+
+
 def require_file(path: Path) -> None:
     """Fail with one line where ``path`` is not an existing file.
 

@@ -20,7 +20,7 @@ from compress.pipeline.finetuning import (
     measure,
     run_folder,
 )
-from compress.pipeline.loading import PROGRAM_SUFFIXES, Loading, open_program, require_file
+from compress.pipeline.loading import Loading, open_program, require_file, require_program_suffix
 from compress.pipeline.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -78,12 +78,7 @@ class PruneRequest:
             raise InputError("--epochs needs --data to finetune on", hint="give --data, or leave --epochs out")
         if self.choice.criterion == "taylor" and not self.data and self.plan_file is None:
             raise InputError("--criterion taylor needs --data", hint="give --data, or use --criterion l2")
-        if self.destination.suffix not in PROGRAM_SUFFIXES:
-            raise InputError(
-                f"a network is written as {' or '.join(PROGRAM_SUFFIXES)}",
-                where=str(self.destination),
-                hint="change -o",
-            )
+        require_program_suffix(self.destination)
         if self.plan_file is not None:
             require_file(self.plan_file)
         if self.save_plan is not None:
