@@ -1,6 +1,7 @@
 """Counting. The rule: multiply-accumulates (MACs) of convolution, linear and matrix products, at batch 1 and the stated
 input size; a bias costs nothing, nor do element-wise operators, normalisation and pooling. A parameter shared by
-several names or calls counts once; MACs count for every call."""
+several names or calls counts once; MACs count for every call. The rule for memory is stated in :mod:`compress.memory`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import fx
 
-from compress.shapes import Shapes, shapes_of
+from compress.memory import peak_memory
+from compress.shapes import Shapes, meta_values, shapes_in
 
 if TYPE_CHECKING:
     from compress.program import Program
@@ -49,7 +51,8 @@ class LayerCount:
 
 @dataclass(frozen=True)
 class Count:
-    """Figures of a network at batch 1 and ``input_shapes``; ``bytes`` is the size of all stored tensors in memory.
+    """Figures of a network at batch 1 and ``input_shapes``; ``bytes`` is the size of all stored tensors in memory,
+    ``memory`` the peak of the activations' bytes.
 
     ``macs`` is the dense cost after slicing; ``nonzero_macs`` counts weights that are exactly zero as removed. The two
     are never mixed: zeros make nothing faster by themselves.
@@ -60,6 +63,7 @@ class Count:
     params: int
     nonzero_params: int
     bytes: int
+    memory: int
     input_shapes: dict[str, tuple[int, ...]]
     layers: tuple[LayerCount, ...]
 
@@ -71,7 +75,8 @@ class Count:
 def count(program: Program) -> Count:
     """Count ``program``'s evaluation graph at batch 1."""
     graph, tensors = program.graphs[False], program.tensors
-    shapes = shapes_of(graph, tensors, program.input_shapes(batch=1))
+    values = meta_values(graph, tensors, program.input_shapes(batch=1))
+    shapes = shapes_in(values)
     layers = tuple(layer for node in graph.nodes if (layer := _layer(node, shapes, tensors)) is not None)
     owned = [tensor for name, tensor in tensors.items() if name in program.parameter_names and name not in program.tied]
     stored = [tensor for name, tensor in tensors.items() if name not in program.tied]
@@ -81,6 +86,7 @@ def count(program: Program) -> Count:
         params=sum(tensor.numel() for tensor in owned),
         nonzero_params=sum(int(torch.count_nonzero(tensor)) for tensor in owned),
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in stored),
+        memory=peak_memory(graph, values),
         input_shapes={spec.name: spec.shape for spec in program.inputs},
         layers=layers,
     )

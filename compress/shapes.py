@@ -25,7 +25,12 @@ def shapes_of(
         tensors: the Program's tensors by name.
         inputs: shape and dtype per placeholder name; the shapes recorded at capture where None.
     """
-    return {node: _shape(value) for node, value in meta_values(graph, tensors, inputs).items()}
+    return shapes_in(meta_values(graph, tensors, inputs))
+
+
+def shapes_in(values: Mapping[fx.Node, Any]) -> Shapes:
+    """Return the shapes of values found by :func:`meta_values`."""
+    return {node: _shape(value) for node, value in values.items()}
 
 
 def meta_values(

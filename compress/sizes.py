@@ -5,7 +5,8 @@ the widths.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,15 @@ from compress.axes.groups import Group
 from compress.axes.labels import Array
 from compress.axes.trace import Trace
 from compress.counting import ADDING_PRODUCTS, ATTENTION, CONVOLUTIONS, LINEAR, PRODUCTS, TRANSPOSED, node_macs
-from compress.shapes import shapes_of
+from compress.memory import Timeline, activations
+from compress.shapes import Shapes, meta_values, shapes_in
 
 Widths = NDArray[np.int64]
 Figures = NDArray[np.float64]
 
 
 class SizeModel:
-    """MACs, parameters and channels as functions of the kept widths of ``groups``; exact, as
+    """MACs, parameters, peak memory and channels as functions of the kept widths of ``groups``; exact, as
     :mod:`compress.counting` counts.
     """
 
@@ -39,17 +41,31 @@ class SizeModel:
         self._lengths: list[dict[int, float]] = []
         self._seen: dict[int, int] = {}
         self._kept_alive: list[Array] = []  # axes are told apart by identity
-        self._terms = {"macs": self._mac_terms(), "params": self._param_terms(), "ratio": self._channel_terms(groups)}
+        program = analysis.program
+        values = meta_values(program.graphs[False], program.tensors, program.input_shapes(batch=1))
+        self._timeline, memory = self._memory_terms(values)
+        self._terms = {
+            "macs": self._mac_terms(shapes_in(values)),
+            "params": self._param_terms(),
+            "memory": memory,
+            "ratio": self._channel_terms(groups),
+        }
         self._matrix = self._packed_lengths()
         self.full = np.array([group.width for group in groups], np.int64)
 
     def cost(self, measure: str, widths: Widths) -> Figures:
-        """Evaluate ``macs``, ``params`` or ``ratio`` (channels) for widths of shape (groups,) or (choices, groups)."""
-        choices = np.atleast_2d(widths)
+        """Evaluate ``macs``, ``params``, ``memory`` (bytes) or ``ratio`` (channels) for widths of shape (groups,) or
+        (choices, groups).
+        """
+        parts = self._parts(measure, np.atleast_2d(widths))
+        return self._timeline.peak(parts) if measure == "memory" else parts.sum(axis=1)
+
+    def _parts(self, measure: str, choices: Widths) -> Figures:
+        """The size of each summand (for memory: of each buffer) for each choice, of shape (choices, summands)."""
         products = np.stack([choices[:, list(groups)].prod(axis=1) for groups in self._monomials], axis=1)
         lengths = np.concatenate([products @ self._matrix.T, np.ones((len(choices), 1))], axis=1)
         factors, coefficients = self._terms[measure]
-        return np.asarray(np.prod(lengths[:, factors], axis=2) @ coefficients, np.float64)
+        return np.asarray(np.prod(lengths[:, factors], axis=2) * coefficients, np.float64)
 
     def relative(self, measure: str, widths: Widths) -> Figures:
         """Cost of each choice over the cost of the uncut network; 1 where there is nothing to count."""
@@ -91,14 +107,13 @@ class SizeModel:
         return matrix
 
     def _packed(self, terms: list[tuple[list[int], float]]) -> tuple[Array, Figures]:
-        depth = max((len(rows) for rows, _ in terms), default=1)
+        depth = max([1, *(len(rows) for rows, _ in terms)])
         unit = -1  # the appended column of ones
         factors = np.array([rows + [unit] * (depth - len(rows)) for rows, _ in terms], np.int64).reshape(-1, depth)
         return factors, np.array([coefficient for _, coefficient in terms], np.float64)
 
-    def _mac_terms(self) -> tuple[Array, Figures]:
+    def _mac_terms(self, shapes: Shapes) -> tuple[Array, Figures]:
         program, trace = self._analysis.program, self._analysis.traces[False]
-        shapes = shapes_of(program.graphs[False], program.tensors, program.input_shapes(batch=1))
         terms = []
         for node in program.graphs[False].nodes:
             macs = node_macs(node, shapes)
@@ -110,6 +125,16 @@ class SizeModel:
                     constant = macs * size / sum(share) / math.prod(axis.size for axis in live)
                     terms.append(([self._length(axis) for axis in live], constant))
         return self._packed(terms)
+
+    def _memory_terms(self, values: Mapping[fx.Node, Any]) -> tuple[Timeline, tuple[Array, Figures]]:
+        buffers = activations(self._analysis.program.graphs[False], values)
+        terms = []
+        for buffer in buffers:
+            axes = self._analysis.traces[False].values[buffer.node]
+            live = [axis for axis in (axes if buffer.result is None else axes[buffer.result]) if axis.any()]
+            constant = buffer.itemsize * math.prod(buffer.shape) / math.prod(axis.size for axis in live)
+            terms.append(([self._length(axis) for axis in live], constant))
+        return Timeline(buffers), self._packed(terms)
 
     def _param_terms(self) -> tuple[Array, Figures]:
         program, tensors = self._analysis.program, self._analysis.program.tensors

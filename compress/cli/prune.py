@@ -143,6 +143,7 @@ def show(outcome: PruneOutcome, console: Console) -> None:
             ("MACs", report.before.macs, report.after.macs),
             ("parameters", report.before.params, report.after.params),
             ("bytes", report.before.bytes, report.after.bytes),
+            ("peak activation bytes", report.before.memory, report.after.memory),
         )
     ]
     console.table(("", "before", "after", "left"), figures)

@@ -102,6 +102,7 @@ def _program(file: Path, program: Program) -> Sheet:
         *((f"output {spec.name}", f"{'x'.join(map(str, spec.shape))} {spec.dtype}") for spec in program.outputs),
         ("MACs", f"{amount(count.macs)} at batch 1"),
         ("parameters", amount(count.params)),
+        ("activation memory", f"{size(count.memory)} at the peak, batch 1"),
         ("reachable", f"{percent(reachable)} of the MACs lie in widths that can shrink"),
         *((f"no rule at {node}", reason) for node, reason in analysis.unknown.items()),
     ]

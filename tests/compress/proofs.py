@@ -32,6 +32,8 @@ class Proof:
     dense_macs: int
     predicted_params: float
     counted_params: int
+    predicted_memory: float
+    counted_memory: int
     analysis: Analysis
     smaller: Program
 
@@ -42,6 +44,7 @@ class Proof:
         assert self.changed >= 0.999 * self.promised
         assert self.predicted_macs == self.counted_macs
         assert self.predicted_params == self.counted_params
+        assert self.predicted_memory == self.counted_memory
         assert self.counted_macs < self.dense_macs
 
 
@@ -70,6 +73,8 @@ def prove(program: Program, seed: int = 0, *, keep: dict[str, Array] | None = No
         dense_macs=full.macs,
         predicted_params=float(model.cost("params", widths)[0]),
         counted_params=count.params,
+        predicted_memory=float(model.cost("memory", widths)[0]),
+        counted_memory=count.memory,
         analysis=analysis,
         smaller=smaller,
     )

@@ -74,7 +74,15 @@ def test_zeros_are_told_apart_and_never_mixed_in() -> None:
     assert count.nonzero_macs == 4 * 6 + 32
     assert count.nonzero_params == count.params - 6
     assert {layer.name: layer.nonzero_macs for layer in count.layers} == {"0": 24, "2": 32}
-    assert set(count.summary()) == {"macs", "nonzero_macs", "params", "nonzero_params", "bytes", "input_shapes"}
+    assert set(count.summary()) == {
+        "macs",
+        "nonzero_macs",
+        "params",
+        "nonzero_params",
+        "bytes",
+        "memory",
+        "input_shapes",
+    }
 
 
 def test_layers_are_named_and_shaped() -> None:

@@ -14,19 +14,20 @@ from compress.sizes import SizeModel
 from tests.compress.networks import Classifier, Tied, captured
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet20_a"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet20_a", "mobilenet_v3", "dense"])
 def test_predictions_are_exact(family: Callable[[str], Program], name: str) -> None:
     analysis = analyse(family(name))
     groups = analysis.prunable
     model = SizeModel(analysis, groups)
     generator = np.random.default_rng(0)
     choices = np.array([[generator.integers(1, group.width + 1) for group in groups] for _ in range(3)])
-    found = {measure: model.cost(measure, choices) for measure in ("macs", "params", "ratio")}
+    found = {measure: model.cost(measure, choices) for measure in ("macs", "params", "memory", "ratio")}
     for row, widths in enumerate(choices):
         keep = {group.name: np.arange(width) for group, width in zip(groups, widths.tolist(), strict=True)}
         count = remove(analysis, keep).count()
         assert found["macs"][row] == count.macs
         assert found["params"][row] == count.params
+        assert found["memory"][row] == count.memory
         assert found["ratio"][row] == sum(w * g.cell for w, g in zip(widths.tolist(), groups, strict=True))
 
 
@@ -37,6 +38,7 @@ def test_full_widths_cost_what_the_network_costs() -> None:
         model = SizeModel(analysis, analysis.prunable)
         assert model.cost("macs", model.full)[0] == program.count().macs
         assert model.cost("params", model.full)[0] == program.count().params
+        assert model.cost("memory", model.full)[0] == program.count().memory
         assert model.relative("macs", model.full)[0] == 1.0
 
 
