@@ -1,0 +1,48 @@
+"""Which networks are run: every torchvision entry except quantised ones, and one of every timm module."""
+
+from __future__ import annotations
+
+DETECTORS = ("rcnn", "retinanet", "fcos", "ssd")
+SMALL = ("test_", "atto", "femto", "pico", "nano", "xxs", "xx_small", "tiny", "_ti", "_xs", "small", "_s", "b0", "050")
+SMALL_DEPTHS = ("18", "26")
+_TYPICAL = 20_000_000  # parameters of a timm network of the smallest name; only the order of the run depends on it
+
+
+def references() -> list[str]:
+    """References in the order in which they are run: small ones first, as far as that is known beforehand."""
+    sizes = _torchvision() | dict.fromkeys(_timm(), _TYPICAL)
+    return sorted(sizes, key=lambda ref: (sizes[ref], ref))
+
+
+def submodule(ref: str) -> str | None:
+    """The part that is captured: a detector's post-processing depends on its data, so its backbone stands for it."""
+    return "backbone" if any(mark in ref for mark in DETECTORS) else None
+
+
+def _torchvision() -> dict[str, int]:
+    import models
+
+    models.torchvision_shim.ensure()
+    from torchvision.models import get_model_weights, list_models
+
+    found = {}
+    for name in list_models():
+        if not name.startswith("quantized_"):
+            weights = next(iter(get_model_weights(name)), None)
+            found[f"torchvision:{name}"] = weights.meta["num_params"] if weights else _TYPICAL
+    return found
+
+
+def _timm() -> list[str]:
+    import models
+
+    models.torchvision_shim.ensure()
+    import timm
+
+    by_module = (timm.list_models(module=module) for module in sorted(timm.list_modules()))
+    return [f"timm:{min(names, key=_size_rank)}" for names in by_module if names]
+
+
+def _size_rank(name: str) -> tuple[int, int, str]:
+    marks = SMALL + SMALL_DEPTHS
+    return next((at for at, mark in enumerate(marks) if mark in name), len(marks)), len(name), name
