@@ -24,8 +24,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.ladder import rows  # noqa: E402
-from benchmarks.ladder.columns import COLUMNS  # noqa: E402
+from benchmarks.ladder import rows
+from benchmarks.ladder.columns import COLUMNS
 
 DEFAULT = Path("runs/prunability")
 

@@ -62,7 +62,7 @@ class Compress(Climber):
         self._small = result.program
         before, after = result.report.before, result.report.after
         unknown = sorted(set(result.report.unknown_operators.values()))
-        facts = {"macs": after.macs / before.macs, "params": after.params / before.params, "unknown": unknown}
+        facts: Row = {"macs": after.macs / before.macs, "params": after.params / before.params, "unknown": unknown}
         if abs(facts["macs"] - TARGET) > CLOSE:
             raise RuntimeError(f"reached {facts['macs']:.3f} of the MACs ({result.report.note}; unknown: {unknown})")
         return facts | {"reachable": round(result.report.reachable, 4)}
@@ -74,7 +74,8 @@ class Compress(Climber):
         found = verify(self.dense)
         if not found.passed:
             raise RuntimeError(
-                f"permutation {found.permutation_error:.1e}, removal {found.removal_error:.1e}, allowed {found.allowed:.1e}"
+                f"permutation {found.permutation_error:.1e}, removal {found.removal_error:.1e}, "
+                f"allowed {found.allowed:.1e}"
             )
         return {"permutation": found.permutation_error, "removal": found.removal_error, "moved": round(found.moved, 4)}
 

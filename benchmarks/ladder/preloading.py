@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import models
 
 models.torchvision_shim.ensure()
-
-import onnxscript  # noqa: E402, F401
-import timm  # noqa: E402, F401
-import torch  # noqa: E402, F401
-import torch.onnx  # noqa: E402, F401
-import torchvision  # noqa: E402, F401
-
-import compress.axes.verify  # noqa: E402, F401
-import compress.pruning  # noqa: E402, F401
-import exporters.onnx_export  # noqa: E402, F401
+for name in (
+    "torch.onnx",
+    "torchvision",
+    "timm",
+    "onnxscript",
+    "compress.axes.verify",
+    "compress.loading",
+    "compress.pruning",
+    "exporters.onnx_export",
+):
+    import_module(name)

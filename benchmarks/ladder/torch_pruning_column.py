@@ -9,8 +9,9 @@ do: the numbers of heads, read from the ``num_heads`` attribute of modules that 
 or ``kv``, and of ``nn.MultiheadAttention``; afterwards the attributes ``head_dim``, ``attn_dim`` and ``hidden_dim`` are
 set to the new widths, and timm's fused attention is off.
 
-"stepped" asks that a fifth of the parameters went; "forward" that all outputs have the shapes they had. The pruned module
-is then pickled, and captured and exported by this project's exporter, judged by the same rule as the other column.
+"stepped" asks that a fifth of the parameters went; "forward" that all outputs have the shapes they had. The pruned
+module is then pickled, and captured and exported by this project's exporter, judged by the same rule as the other
+column.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class TorchPruning(Climber):
 
     def built(self) -> Row:
         """The dependency graph is built."""
-        import torch_pruning as tp
+        import torch_pruning as tp  # type: ignore[import-untyped]
 
         import models
 
@@ -187,6 +188,7 @@ def _weight(node: Any) -> Any:
 
 
 def _heads(module: nn.Module) -> Iterator[tuple[nn.Module, int]]:
+    part: Any
     for part in module.modules():
         count = getattr(part, "num_heads", None)
         if not isinstance(count, int):
@@ -204,6 +206,7 @@ def _is_linear(part: nn.Module, name: str) -> bool:
 
 
 def _unfuse(module: nn.Module) -> None:
+    part: Any
     for part in module.modules():
         if isinstance(getattr(part, "fused_attn", None), bool):
             part.fused_attn = False
@@ -211,7 +214,9 @@ def _unfuse(module: nn.Module) -> None:
 
 def _mend_widths(module: nn.Module, heads: dict[nn.Module, int]) -> None:
     """Set the attributes in which attention modules keep their widths, as Torch-Pruning's examples do by hand."""
+    part: Any
     for part in module.modules():
+        query: Any
         query, share = (part.qkv, 3) if _is_linear(part, "qkv") else (getattr(part, "q", None), 1)
         if isinstance(getattr(part, "num_heads", None), int) and isinstance(query, nn.Linear):
             part.num_heads = heads.get(query, part.num_heads)
