@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.ladder.climbing import Climber, Unreached, backward, outputs_of
 from benchmarks.ladder.fresh import freshly
@@ -140,7 +140,26 @@ def evidence(program: Program) -> dict[str, str]:
     for part in outputs:
         digest.update(part.contiguous().numpy().tobytes())
     return {
-        "graphs": sha256(json.dumps(program.structure(), sort_keys=True).encode()).hexdigest(),
+        "graphs": sha256(json.dumps(_anonymous(program), sort_keys=True).encode()).hexdigest(),
         "weights": program.fingerprint(),
         "outputs": digest.hexdigest(),
     }
+
+
+def _anonymous(program: Program) -> dict[str, Any]:
+    """Both graphs with nodes numbered in order: exporting anew may name one differently, and drops source lines."""
+    from compress.graph_json import graph_to_json
+
+    found = {}
+    for training, graph in program.graphs.items():
+        entries = graph_to_json(graph)
+        numbers = {entry["name"]: index for index, entry in enumerate(entries)}
+        kept = ("op", "target", "args", "kwargs")
+        found[str(training)] = [_numbered({key: entry[key] for key in kept}, numbers) for entry in entries]
+    return found
+
+
+def _numbered(value: Any, numbers: dict[str, int]) -> Any:
+    if isinstance(value, dict):
+        return {key: numbers[part] if key == "node" else _numbered(part, numbers) for key, part in value.items()}
+    return [_numbered(part, numbers) for part in value] if isinstance(value, list) else value
