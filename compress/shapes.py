@@ -53,17 +53,24 @@ def _value(node: fx.Node, values: dict[fx.Node, Any], tensors: Mapping[str, torc
     if node.op == "get_attr":
         tensor = tensors[str(node.target)]
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-    args: Any = fx.map_arg(node.args, lambda n: values[n])
-    kwargs = fx.map_arg(node.kwargs, lambda n: values[n])
+    args: Any = _elsewhere(fx.map_arg(node.args, lambda n: values[n]))
+    kwargs = _elsewhere(fx.map_arg(node.kwargs, lambda n: values[n]))
     if node.op == "output":
         return args[0]
-    if kwargs.get("device") is not None:
-        kwargs = {**kwargs, "device": torch.device("meta")}
     if node.target is torch.ops.aten.batch_norm.default:
         x, *per_channel = args[:5]
         return _batch_norm(x, *per_channel)
     assert callable(node.target)
     return node.target(*args, **kwargs)
+
+
+def _elsewhere(value: Any) -> Any:
+    """Let literal devices read ``meta``, wherever they stand."""
+    if isinstance(value, torch.device):
+        return torch.device("meta")
+    if isinstance(value, (list, tuple)):
+        return type(value)(_elsewhere(item) for item in value)
+    return {key: _elsewhere(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _batch_norm(x: torch.Tensor, *per_channel: torch.Tensor | None) -> torch.Tensor:
