@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from compress.meta_calls import Execute, call, run
+
 Shapes = dict[Any, Any]  # by node
 
 
@@ -40,45 +42,42 @@ def meta_values(
 ) -> dict[fx.Node, Any]:
     """Return for each node its value on the meta device; arguments as for :func:`shapes_of`."""
     values: dict[fx.Node, Any] = {}
+    remembers = not any(_reshapes_in_place(node.target) for node in graph.nodes)
     with torch.no_grad():
         for node in graph.nodes:
-            values[node] = _value(node, values, tensors, inputs)
+            values[node] = _value(node, values, tensors, inputs, call if remembers else run)
     return values
 
 
-def _value(node: fx.Node, values: dict[fx.Node, Any], tensors: Mapping[str, torch.Tensor], inputs: Any) -> Any:
+def _reshapes_in_place(target: Any) -> bool:
+    """Operators such as ``squeeze_`` change a value that other nodes hold: what they leave cannot be shared."""
+    return isinstance(target, torch._ops.OpOverload) and torch.Tag.inplace_view in target.tags
+
+
+def _value(
+    node: fx.Node, values: dict[fx.Node, Any], tensors: Mapping[str, torch.Tensor], inputs: Any, execute: Execute
+) -> Any:
     if node.op == "placeholder":
         shape, dtype = inputs[node.target] if inputs is not None else node.meta["input"]
         return torch.empty(shape, dtype=dtype, device="meta")
     if node.op == "get_attr":
         tensor = tensors[str(node.target)]
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-    args: Any = _elsewhere(fx.map_arg(node.args, lambda n: values[n]))
-    kwargs = _elsewhere(fx.map_arg(node.kwargs, lambda n: values[n]))
+    args = [_filled(item, values) for item in node.args]
     if node.op == "output":
         return args[0]
-    if node.target is torch.ops.aten.batch_norm.default:
-        x, *per_channel = args[:5]
-        return _batch_norm(x, *per_channel)
-    assert callable(node.target)
-    return node.target(*args, **kwargs)
+    return execute(node.target, args, {key: _filled(item, values) for key, item in node.kwargs.items()})
 
 
-def _elsewhere(value: Any) -> Any:
-    """Let literal devices read ``meta``, wherever they stand."""
-    if isinstance(value, torch.device):
-        return torch.device("meta")
+def _filled(value: Any, values: dict[fx.Node, Any]) -> Any:
+    """An argument with nodes replaced by their values; literal devices read ``meta``, wherever they stand."""
+    if isinstance(value, fx.Node):
+        return values[value]
     if isinstance(value, (list, tuple)):
-        return type(value)(_elsewhere(item) for item in value)
-    return {key: _elsewhere(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def _batch_norm(x: torch.Tensor, *per_channel: torch.Tensor | None) -> torch.Tensor:
-    """What the operator itself would return; on the meta device it takes milliseconds of Python."""
-    for operand in per_channel:
-        if operand is not None and operand.numel() != x.shape[1]:
-            raise RuntimeError(f"batch norm of {x.shape[1]} channels with {operand.numel()} values")
-    return torch.empty_like(x)
+        return [_filled(item, values) for item in value]
+    if isinstance(value, dict):
+        return {key: _filled(item, values) for key, item in value.items()}
+    return torch.device("meta") if isinstance(value, torch.device) else value
 
 
 def _shape(value: Any) -> Any:
