@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from scipy.sparse.csgraph import connected_components
 Array = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Marked = tuple[Sequence[tuple[Array, int]], list[str]]
+_NONE = np.zeros(0, np.int64)
+_NEVER = np.iinfo(np.int64).max
 _TWO_WAYS = "reshaped in two ways that do not fit together"
 _WHOLE = "part of an index that can never be removed"
 
@@ -82,23 +85,64 @@ class Atoms:
         """For each (atom, label): the other atoms of the product that the label is, as one number; 0 where it is
         none.
         """
-        total = np.zeros(self.reason_index.size, np.int64)
-        np.add.at(total, self.part_of, self.part + 1)
-        found = total[self.of(label)]
+        if not self.part_of.size:
+            return np.zeros(atom.size, np.int64)
+        found = self._sums[self.of(label)]
         return np.where(found > 0, found - atom - 1, 0)
 
     def expanded(self, classes: Array) -> tuple[Array, Array]:
         """The atoms behind ``classes``: (position in ``classes``, atom), a product once for each of its parts."""
+        if not self.part_of.size:
+            return np.arange(classes.size), classes
+        first, count = self._behind
+        position, offset = _repeated(count[classes])
+        return position, self._behind_atoms[first[classes][position] + offset]
+
+    def meetings(self, labels: Array) -> Array:
+        """A number for each pair of a label and an atom behind it, in the order of :meth:`expanded`: equal for equal
+        pairs, below :attr:`pairs`.
+        """
+        if not self.part_of.size:
+            return labels
+        count = self._behind[1][self.of(labels)]
+        position, offset = _repeated(count)
+        return self._first_pair[labels][position] + offset
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of a label and an atom behind it there are."""
+        return int(self._first_pair[-1]) if self.part_of.size else self.atom.size
+
+    @cached_property
+    def _first_pair(self) -> Array:
+        return np.concatenate([_NONE, [0], np.cumsum(self._behind[1][self.atom])])
+
+    @cached_property
+    def _behind(self) -> tuple[Array, Array]:
+        """For each class where its atoms begin in :attr:`_behind_atoms`, and how many there are."""
+        count = np.maximum(np.bincount(self.part_of, minlength=self.reason_index.size), 1)
+        return np.cumsum(count) - count, count
+
+    @cached_property
+    def _behind_atoms(self) -> Array:
+        first, count = self._behind
+        atoms = np.repeat(np.arange(count.size), count)
         order = np.argsort(self.part_of, kind="stable")
-        wholes, parts = self.part_of[order], self.part[order]
-        first, last = np.searchsorted(wholes, classes, "left"), np.searchsorted(wholes, classes, "right")
-        count = np.maximum(last - first, 1)
-        position = np.repeat(np.arange(classes.size), count)
-        offset = np.arange(position.size) - np.repeat(np.cumsum(count) - count, count)
-        composite = (last > first)[position]
-        atom = classes[position].copy()
-        atom[composite] = parts[first[position[composite]] + offset[composite]]
-        return position, atom
+        whole = self.part_of[order]
+        atoms[first[whole] + np.arange(whole.size) - np.searchsorted(whole, whole)] = self.part[order]
+        return atoms
+
+    @cached_property
+    def _sums(self) -> Array:
+        total = np.zeros(self.reason_index.size, np.int64)
+        np.add.at(total, self.part_of, self.part + 1)
+        return total
+
+
+def _repeated(count: Array) -> tuple[Array, Array]:
+    """Each position as often as ``count`` says, and the number of each repetition."""
+    position = np.repeat(np.arange(count.size), count)
+    return position, np.arange(position.size) - np.repeat(np.cumsum(count) - count, count)
 
 
 def resolve(count: int, ties: tuple[Array, Array], products: Products, frozen: Marked, statistics: Marked) -> Atoms:
@@ -112,41 +156,71 @@ def resolve(count: int, ties: tuple[Array, Array], products: Products, frozen: M
     while solver.step():
         pass
     atom, reason = solver.classes()
-    flagged = _marked(atom, statistics[0], reason.size)
+    flags = _First(statistics[0], count)
+    flags.merge(atom, reason.size)
+    flagged = flags.reasons()
     part_of, part = solver.parts(atom)
-    for whole, one in zip(part_of[flagged[part_of] >= 0], part[flagged[part_of] >= 0], strict=True):
-        flagged[one] = flagged[whole]
+    marked = flagged[part_of] >= 0
+    flagged[part[marked]] = flagged[part_of[marked]]
     return Atoms(
         atom, reason >= 0, reason, tuple(solver.reasons), flagged, tuple(statistics[1]), part_of, part, solver.ties()
     )
 
 
-def _marked(atom: Array, marks: Sequence[tuple[Array, int]], count: int) -> Array:
-    found = np.full(count, -1, np.int64)
-    for labels, index in marks:
-        classes = atom[labels]
-        found[classes[found[classes] < 0]] = index
-    return found
+class _First:
+    """For each label, later for each class, the first mark that was given to it."""
+
+    def __init__(self, marks: Sequence[tuple[Array, int]], count: int) -> None:
+        self._reasons = [reason for _, reason in marks]
+        self._first = np.full(count, _NEVER)
+        for number in reversed(range(len(marks))):  # of several assignments the last one stands: the earliest mark
+            self._first[marks[number][0]] = number
+
+    def add(self, at: Array, reason: int) -> None:
+        """Mark what was not marked before."""
+        self._first[at] = np.minimum(self._first[at], len(self._reasons))
+        self._reasons.append(reason)
+
+    def merge(self, into: Array, count: int) -> None:
+        """Go over to ``count`` classes of what was marked so far; ``into`` says which."""
+        marked = np.flatnonzero(self._first != _NEVER)
+        merged = np.full(count, _NEVER)
+        np.minimum.at(merged, into[marked], self._first[marked])
+        self._first = merged
+
+    def reasons(self) -> Array:
+        """The reason of each first mark, -1 where there is none."""
+        found = np.full(self._first.size, -1, np.int64)
+        marked = self._first != _NEVER
+        found[marked] = np.array(self._reasons, np.int64)[self._first[marked]]
+        return found
 
 
 class _Solver:
+    """The ties between labels are closed once; what follows from the products then merges classes."""
+
     def __init__(self, count: int, ties: tuple[Array, Array], products: Products, frozen: Marked) -> None:
-        self._count = count
+        self._atom, self._classes = np.arange(count), count
         self._left, self._right = [ties[0]], [ties[1]]
+        self._closed = 0  # this many of the lists of ties are in the classes
         self._grids = products.grids
         self._whole, self._row, self._column, self._grid = products.table()
-        self._marks = list(frozen[0])
         self.reasons = [*frozen[1], "fixed", _TWO_WAYS, _WHOLE]
-        self._marks.append((np.zeros(1, np.int64), len(frozen[1])))
+        self._marks = _First([*frozen[0], (np.zeros(1, np.int64), len(frozen[1]))], count)
         self._active = np.ones(self._whole.size, bool)
 
     def classes(self) -> tuple[Array, Array]:
         """The class of each label, and for each class the reason why it is frozen or -1."""
-        left, right = np.concatenate(self._left), np.concatenate(self._right)
-        pairs = coo_array((np.ones(left.size, np.int8), (left, right)), shape=(self._count, self._count))
-        count, atom = connected_components(pairs, directed=False)
-        atom = atom.astype(np.int64)
-        return atom, _marked(atom, self._marks, count)
+        left, right = (np.concatenate([_NONE, *side[self._closed :]]) for side in (self._left, self._right))
+        self._closed = len(self._left)
+        if left.size:
+            pairs = (np.ones(left.size, np.int8), (self._atom[left], self._atom[right]))
+            self._classes, merged = connected_components(
+                coo_array(pairs, shape=(self._classes, self._classes)), directed=False
+            )
+            self._atom = merged.astype(np.int64)[self._atom]
+            self._marks.merge(merged, self._classes)
+        return self._atom, self._marks.reasons()
 
     def ties(self) -> Array:
         """All pairs of labels that are tied."""
@@ -214,4 +288,4 @@ class _Solver:
         self._right.append(right)
 
     def _freeze(self, labels: Array, reason: int) -> None:
-        self._marks.append((labels, reason))
+        self._marks.add(self._atom[labels], reason)
