@@ -72,7 +72,8 @@ class Occupancy:
         base = np.cumsum(roles) - roles  # a number for every role of every stretch, so that a tie is one number
         total = max(int(roles.sum()), 1)
         assert total < 1 << 31, "more roles than a tie of two can be numbered with"
-        keys = np.unique((base[here] + one) * total + base[here] + other)
+        keys = np.sort((base[here] + one) * total + base[here] + other)
+        keys = keys[np.diff(keys, prepend=-1) != 0]
         one, other = keys // total, keys % total
         here = np.searchsorted(base + roles, one, side="right")
         return here, one - base[here], other - base[here]
