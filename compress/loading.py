@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,17 @@ Say = Callable[[str], None]
 _KNOWN_SOURCES = ("torchvision:", "timm:", "models:")
 
 
+@dataclass(frozen=True)
+class _Capturing:
+    """How to capture; the arguments of :func:`load` of the same names."""
+
+    input_size: tuple[int, ...] | None
+    submodule: str | None
+    dynamic_size: bool
+    time_limit: float | None
+    progress: Say | None
+
+
 def load(
     path: str | os.PathLike[str],
     model: str | None = None,
@@ -26,7 +38,9 @@ def load(
     input_size: tuple[int, ...] | None = None,
     submodule: str | None = None,
     dynamic_size: bool = False,
+    time_limit: float | None = None,
     say: Say | None = None,
+    progress: Say | None = None,
 ) -> Program:
     """Load a checkpoint as a :class:`~compress.Program`.
 
@@ -38,7 +52,9 @@ def load(
         input_size: ``(channels, height, width)`` to capture with, where none is recorded or another is wanted.
         submodule: capture this part of the network alone (a detector's backbone).
         dynamic_size: leave height and width open.
+        time_limit: seconds after which a capture is given up, as for :func:`compress.capture`; None for no limit.
         say: called with a line on what was recognised or assumed.
+        progress: called with what is being done now, such as ``tracing the training graph``.
 
     Raises:
         CheckpointError: the file is missing, damaged, unsafe, or does not fit the architecture.
@@ -56,9 +72,10 @@ def load(
             raise CheckpointError(f"holds its own network: {option} does not apply to it", where=str(source))
     if kind == "pt2":
         return _load_pt2(source)
+    how = _Capturing(input_size, submodule, dynamic_size, time_limit, progress)
     if kind == "program-safetensors":
-        return _load_durable(source, trust_checkpoint)
-    return _load_weights(source, model, trust_checkpoint, input_size, submodule, dynamic_size, tell)
+        return _load_durable(source, trust_checkpoint, how)
+    return _load_weights(source, model, trust_checkpoint, how, tell)
 
 
 def create(
@@ -67,17 +84,25 @@ def create(
     input_size: tuple[int, ...] | None = None,
     submodule: str | None = None,
     dynamic_size: bool = False,
+    time_limit: float | None = None,
+    progress: Say | None = None,
 ) -> Program:
     """Capture a model reference with random weights as a Program (the start of a training from nothing).
+
+    Arguments are those of :func:`load`.
 
     Raises:
         ModelError: the reference is wrong, or no input size is known for it.
         CaptureError: the network cannot be captured.
     """
+    return _created(ref, _Capturing(input_size, submodule, dynamic_size, time_limit, progress))
+
+
+def _created(ref: str, how: _Capturing) -> Program:
     import models
 
     reference = models.load_reference(ref)
-    return _captured(reference, reference.module, input_size, submodule, dynamic_size)
+    return _captured(reference, reference.module, how)
 
 
 def _load_pt2(source: Path) -> Program:
@@ -86,7 +111,7 @@ def _load_pt2(source: Path) -> Program:
     return load_pt2(source)
 
 
-def _load_durable(source: Path, trust: bool) -> Program:
+def _load_durable(source: Path, trust: bool, how: _Capturing) -> Program:
     from compress.storing import load_durable, read_durable_header
 
     header = read_durable_header(source)
@@ -96,24 +121,13 @@ def _load_durable(source: Path, trust: bool) -> Program:
             where=str(source),
             hint="add --trust-checkpoint if you trust both, or use the .pt2 form",
         )
-    base = create(
-        header.model_ref,
-        input_size=header.input_size,
-        submodule=header.info.submodule,
-        dynamic_size=header.dynamic_size,
+    recorded = replace(
+        how, input_size=header.input_size, submodule=header.info.submodule, dynamic_size=header.dynamic_size
     )
-    return load_durable(source, base)
+    return load_durable(source, _created(header.model_ref, recorded))
 
 
-def _load_weights(
-    source: Path,
-    model: str | None,
-    trust: bool,
-    input_size: tuple[int, ...] | None,
-    submodule: str | None,
-    dynamic_size: bool,
-    tell: Say,
-) -> Program:
+def _load_weights(source: Path, model: str | None, trust: bool, how: _Capturing, tell: Say) -> Program:
     import models
     from compress import checkpoints
 
@@ -127,22 +141,21 @@ def _load_weights(
         ref = recognition.ref
     if ref is None:
         assert weights.module is not None
-        if input_size is None:
+        if how.input_size is None:
             raise ModelError(
                 "a pickled module records no input size", where=str(source), hint="give --input-size, such as 3,224,224"
             )
-        program = _capture_part(weights.module, _example(input_size), submodule, dynamic_size)
+        program = _capture_part(weights.module, _example(how.input_size), how)
     else:
         reference = models.load_reference(ref)
         checkpoints.load_into(reference.module, weights.state, str(source))
-        program = _captured(reference, reference.module, input_size, submodule, dynamic_size)
+        program = _captured(reference, reference.module, how)
     program.info.record("load", arguments={"file": source.name, "model": ref}, input_sha256=weights.sha256)
     return program
 
 
-def _captured(
-    reference: Any, module: nn.Module, input_size: tuple[int, ...] | None, submodule: str | None, dynamic: bool
-) -> Program:
+def _captured(reference: Any, module: nn.Module, how: _Capturing) -> Program:
+    input_size, submodule = how.input_size, how.submodule
     if reference.example_inputs is not None and input_size is None:
         example = tuple(reference.example_inputs)
     else:
@@ -152,7 +165,7 @@ def _captured(
                 "no input size is recorded for it", where=reference.ref, hint="give --input-size, such as 3,224,224"
             )
         example = _example(size)
-    program = _capture_part(module, example, submodule, dynamic)
+    program = _capture_part(module, example, how)
     program.info.model_ref = reference.ref
     program.info.submodule = submodule
     program.info.input_size = list(input_size) if input_size is not None else None
@@ -178,26 +191,42 @@ def _example(size: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
     return (torch.randn((2, *size), generator=torch.Generator().manual_seed(0)),)
 
 
-def _capture_part(
-    module: nn.Module, example: tuple[torch.Tensor, ...], submodule: str | None, dynamic: bool
-) -> Program:
+def _capture_part(module: nn.Module, example: tuple[torch.Tensor, ...], how: _Capturing) -> Program:
     from compress.capturing import capture
 
-    if submodule is None:
-        return capture(module, example, dynamic_size=dynamic)
+    def captured(part: nn.Module, inputs: tuple[Any, ...]) -> Program:
+        limits: dict[str, Any] = {"time_limit": how.time_limit, "progress": how.progress}
+        return capture(part, inputs, dynamic_size=how.dynamic_size, **limits)
+
+    if how.submodule is None:
+        return captured(module, example)
     parts = dict(module.named_modules())
-    if submodule not in parts or not submodule:
+    if how.submodule not in parts or not how.submodule:
         names = ", ".join(name for name, _ in module.named_children())
-        raise ModelError(f"there is no submodule {submodule!r}", hint=f"the network's parts are {names}")
-    return capture(parts[submodule], _inputs_of(module, parts[submodule], example, submodule), dynamic_size=dynamic)
+        raise ModelError(f"there is no submodule {how.submodule!r}", hint=f"the network's parts are {names}")
+    return captured(parts[how.submodule], _inputs_of(module, parts[how.submodule], example, how))
 
 
 class _ReachedError(Exception):
     """Stops the run once the submodule's inputs are known."""
 
 
-def _inputs_of(module: nn.Module, part: nn.Module, example: tuple[torch.Tensor, ...], name: str) -> tuple[Any, ...]:
+def _inputs_of(
+    module: nn.Module, part: nn.Module, example: tuple[torch.Tensor, ...], how: _Capturing
+) -> tuple[Any, ...]:
     """Run the whole network on the example until ``part`` is called, and return what it was called with."""
+    from compress.capturing import Stage
+
+    stage = Stage(how.progress)
+    stage.enter(f"running the network up to {how.submodule}", module)
+    seen = stage.limited(lambda: _calls_of(module, part, example), module, how.time_limit)
+    if not seen:
+        raise ModelError(f"submodule {how.submodule!r} is not called when the network runs")
+    return tuple(value.detach() if isinstance(value, torch.Tensor) else value for value in seen[0])
+
+
+def _calls_of(module: nn.Module, part: nn.Module, example: tuple[torch.Tensor, ...]) -> list[tuple[Any, ...]]:
+    """The arguments of the first call of ``part``, as the only item; nothing where it is not called."""
     seen: list[tuple[Any, ...]] = []
 
     def catch(_: nn.Module, args: tuple[Any, ...]) -> None:
@@ -214,6 +243,4 @@ def _inputs_of(module: nn.Module, part: nn.Module, example: tuple[torch.Tensor, 
     finally:
         handle.remove()
         module.train(training)
-    if not seen:
-        raise ModelError(f"submodule {name!r} is not called when the network runs")
-    return tuple(value.detach() if isinstance(value, torch.Tensor) else value for value in seen[0])
+    return seen

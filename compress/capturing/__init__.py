@@ -2,5 +2,6 @@
 
 from compress.capturing._capture import capture
 from compress.capturing._foreign import from_exported
+from compress.capturing._stage import Stage
 
-__all__ = ["capture", "from_exported"]
+__all__ = ["Stage", "capture", "from_exported"]

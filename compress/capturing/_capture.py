@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from compress.capturing._normalise import normalise
+from compress.capturing._stage import Progress, Stage
 from compress.capturing._unlift import adopt_constants, name_owners, plain_graph, tied_names
 from compress.errors import CaptureError
 from compress.program import Program, TensorSpec, open_dimensions
@@ -28,6 +29,8 @@ def capture(
     *,
     dynamic_size: bool = False,
     input_names: Sequence[str] | None = None,
+    time_limit: float | None = None,
+    progress: Progress | None = None,
 ) -> Program:
     """Capture ``module`` as a :class:`~compress.Program`.
 
@@ -37,16 +40,38 @@ def capture(
             exporting with 1 would pin it.
         dynamic_size: leave height and width (dimensions 2 and 3) open as well.
         input_names: names for the inputs, one per tensor; the names of ``forward``'s arguments by default.
+        time_limit: seconds after which the capture is given up; None for no limit. A network's Python code may loop for
+            ever, or unroll into more operators than anyone can wait for. Only Python can be interrupted: a single call
+            into compiled code has to return first.
+        progress: called with what is being done now (``tracing the evaluation graph``).
 
     Raises:
-        CaptureError: the network cannot be traced in training or in evaluation mode, or an input has no batch.
+        CaptureError: the network cannot be traced in training or in evaluation mode, an input has no batch, or the time
+            limit passed: the message names the layer and source line where it was.
     """
+    stage = Stage(progress)
+    return stage.limited(
+        lambda: _capture(module, example, stage, dynamic_size=dynamic_size, input_names=input_names),
+        module,
+        time_limit,
+    )
+
+
+def _capture(
+    module: nn.Module,
+    example: Sequence[Any],
+    stage: Stage,
+    *,
+    dynamic_size: bool,
+    input_names: Sequence[str] | None,
+) -> Program:
     inputs = _checked(example)
     _refuse_keywords(module)
     _refuse_taken(module)
     # The output structure and the names come from the evaluation graph: it is what is deployed.
-    evaluation = _export(module, inputs, training=False, dynamic_size=dynamic_size)
-    training = _export(module, inputs, training=True, dynamic_size=dynamic_size)
+    evaluation = _export(module, inputs, stage, training=False, dynamic_size=dynamic_size)
+    training = _export(module, inputs, stage, training=True, dynamic_size=dynamic_size)
+    stage.enter("writing out both graphs")
     state = _state(module)
     tied = tied_names(state)
     tensors = {name: value.detach().clone() for name, value in state.items()}
@@ -108,9 +133,10 @@ def _refuse_taken(module: nn.Module) -> None:
 
 
 def _export(
-    module: nn.Module, inputs: tuple[torch.Tensor, ...], *, training: bool, dynamic_size: bool
+    module: nn.Module, inputs: tuple[torch.Tensor, ...], stage: Stage, *, training: bool, dynamic_size: bool
 ) -> ExportedProgram:
     clone = copy.deepcopy(module).train(training)
+    stage.enter(f"tracing the {'training' if training else 'evaluation'} graph", clone)
     shapes = tuple(open_dimensions(value.ndim, dynamic_size=dynamic_size) for value in inputs)
     mode = "training" if training else "evaluation"
     silent = io.StringIO()  # torch prints the whole graph before it raises

@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from compress.cli.progress import Doing, bar, clock, lines
+
 SLOW_SECONDS = 2.0
 PIPE_WIDTH = 160
 
@@ -31,10 +33,16 @@ class Console:
             click.echo(text, err=True)
 
     @contextlib.contextmanager
-    def step(self, text: str) -> Iterator[None]:
-        """Show that ``text`` is under way: a live clock on a terminal, else a line when it took long."""
-        with self.timed(text), _clock(text) if sys.stderr.isatty() else contextlib.nullcontext():
-            yield
+    def step(self, text: str) -> Iterator[Doing]:
+        """Show that ``text`` is under way: a live clock on a terminal, else lines while it takes long and afterwards;
+        yields ``doing(what is done now)``.
+        """
+        with self.timed(text):
+            if not self._speaks:
+                yield lambda what: None
+                return
+            with clock(text) if sys.stderr.isatty() else lines(text) as doing:
+                yield doing
 
     @contextlib.contextmanager
     def timed(self, text: str) -> Iterator[None]:
@@ -52,7 +60,7 @@ class Console:
             if not sys.stderr.isatty():
                 yield lambda share, what: None
                 return
-            with _bar(text) as progress:
+            with bar(text) as progress:
                 yield progress
 
     def result(self, data: Mapping[str, Any]) -> None:
@@ -94,25 +102,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return value
-
-
-@contextlib.contextmanager
-def _clock(text: str) -> Iterator[None]:
-    from rich.console import Console as RichConsole
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
-        progress.add_task(text, total=None)
-        yield
-
-
-@contextlib.contextmanager
-def _bar(text: str) -> Iterator[Callable[[float, str], None]]:
-    from rich.console import Console as RichConsole
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
-        task = progress.add_task(text, total=1.0)
-        yield lambda share, what: progress.update(task, completed=share, description=f"{text}: {what}")

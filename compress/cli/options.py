@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,7 +34,9 @@ def restart_option(function: Decorated) -> Decorated:
 
 
 def loading_options(function: Decorated) -> Decorated:
-    """``--model``, ``--trust-checkpoint``, ``--input-size`` and ``--submodule``: how a checkpoint becomes a network."""
+    """``--model``, ``--trust-checkpoint``, ``--input-size``, ``--submodule``, ``--capture-timeout``: from a checkpoint
+    to a network.
+    """
     decorators: list[Decorator[Any]] = [
         click.option(
             "--model",
@@ -51,6 +54,15 @@ def loading_options(function: Decorated) -> Decorated:
             help="Input size without the batch, such as 3,224,224. Default: the one recorded for the architecture.",
         ),
         click.option("--submodule", metavar="NAME", help="Take only this part of the network, such as a backbone."),
+        click.option(
+            "--capture-timeout",
+            type=float,
+            default=600.0,
+            show_default=True,
+            metavar="SECONDS",
+            callback=_seconds,
+            help="Give up tracing a network whose code runs longer than this; 0 for no limit.",
+        ),
     ]
     for decorator in reversed(decorators):
         function = decorator(function)
@@ -144,6 +156,12 @@ def _sizes(_context: click.Context, _parameter: click.Parameter, values: tuple[s
             raise click.BadParameter(f"{value!r}: write NAME=N with a positive whole number, such as height=224")
         sizes[name] = int(number)
     return sizes
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise click.BadParameter(f"{value}: write seconds such as 600, or 0 for no limit")
+    return value
 
 
 def _input_size(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:

@@ -27,6 +27,12 @@ class Loading:
     trust_checkpoint: bool = False
     input_size: tuple[int, ...] | None = None
     submodule: str | None = None
+    capture_timeout: float = 600.0
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds after which a capture is given up, or None for no limit (a timeout of 0)."""
+        return self.capture_timeout or None
 
 
 def open_program(checkpoint: Path, loading: Loading, reporter: Reporter) -> Program:
@@ -34,26 +40,34 @@ def open_program(checkpoint: Path, loading: Loading, reporter: Reporter) -> Prog
     require_file(checkpoint)
     import compress
 
-    with reporter.step(f"loading {checkpoint}"):
+    with reporter.step(f"loading {checkpoint}") as doing:
         return compress.load(
             checkpoint,
             model=loading.model,
             trust_checkpoint=loading.trust_checkpoint,
             input_size=loading.input_size,
             submodule=loading.submodule,
+            time_limit=loading.time_limit,
             say=reporter.say,
+            progress=doing,
         )
 
 
 def create_program(reference: str, loading: Loading, seed: int, reporter: Reporter) -> Program:
     """Capture the architecture that ``reference`` names, with weights drawn from ``seed``."""
-    with reporter.step(f"creating {reference} with random weights (seed {seed})"):
+    with reporter.step(f"creating {reference} with random weights (seed {seed})") as doing:
         import torch
 
         from compress.loading import create
 
         torch.manual_seed(seed)
-        return create(reference, input_size=loading.input_size, submodule=loading.submodule)
+        return create(
+            reference,
+            input_size=loading.input_size,
+            submodule=loading.submodule,
+            time_limit=loading.time_limit,
+            progress=doing,
+        )
 
 
 def is_reference(text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 
@@ -14,8 +14,8 @@ class Reporter(Protocol):
         """Tell the user one thing beside the result."""
         ...
 
-    def step(self, text: str) -> contextlib.AbstractContextManager[None]:
-        """Show that ``text`` is under way for as long as the context is open."""
+    def step(self, text: str) -> contextlib.AbstractContextManager[Callable[[str], None]]:
+        """Show that ``text`` is under way for as long as the context is open; yields ``doing(what is done now)``."""
         ...
 
     def timed(self, text: str) -> contextlib.AbstractContextManager[None]:
@@ -30,9 +30,9 @@ class Silent:
         """Drop the message."""
 
     @contextlib.contextmanager
-    def step(self, text: str) -> Iterator[None]:
+    def step(self, text: str) -> Iterator[Callable[[str], None]]:
         """Do the step without a word."""
-        yield
+        yield lambda what: None
 
     @contextlib.contextmanager
     def timed(self, text: str) -> Iterator[None]:
