@@ -17,7 +17,8 @@ _remembered: dict[Hashable, Any] = {}
 def call(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """:func:`run`, or what it returned for operands of the same shapes, strides and types and the same literals.
 
-    The result may be shared with other callers: nobody may reshape it in place.
+    Shape, strides and type of the result are right; its storage is not: it may be shared with unrelated callers, and a
+    view need not share its operand's. Nobody may reshape it in place.
     """
     if not isinstance(target, torch._ops.OpOverload):
         return target(*args, **kwargs)  # arithmetic on sizes

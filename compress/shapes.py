@@ -27,7 +27,8 @@ def shapes_of(
         tensors: the Program's tensors by name.
         inputs: shape and dtype per placeholder name; the shapes recorded at capture where None.
     """
-    return shapes_in(meta_values(graph, tensors, inputs))
+    remembers = not any(_reshapes_in_place(node.target) for node in graph.nodes)
+    return shapes_in(_executed(graph, tensors, inputs, call if remembers else run))
 
 
 def shapes_in(values: Mapping[fx.Node, Any]) -> Shapes:
@@ -40,12 +41,19 @@ def meta_values(
     tensors: Mapping[str, torch.Tensor],
     inputs: Mapping[str, tuple[tuple[int, ...], torch.dtype]] | None = None,
 ) -> dict[fx.Node, Any]:
-    """Return for each node its value on the meta device; arguments as for :func:`shapes_of`."""
+    """Return for each node its value on the meta device, views sharing their storage; arguments as for
+    :func:`shapes_of`.
+    """
+    return _executed(graph, tensors, inputs, run)
+
+
+def _executed(
+    graph: fx.Graph, tensors: Mapping[str, torch.Tensor], inputs: Any, execute: Execute
+) -> dict[fx.Node, Any]:
     values: dict[fx.Node, Any] = {}
-    remembers = not any(_reshapes_in_place(node.target) for node in graph.nodes)
     with torch.no_grad():
         for node in graph.nodes:
-            values[node] = _value(node, values, tensors, inputs, call if remembers else run)
+            values[node] = _value(node, values, tensors, inputs, execute)
     return values
 
 
