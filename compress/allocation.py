@@ -84,21 +84,24 @@ def allocate(
     scope: str,
     granularity: int,
     fixed_ratios: Mapping[str, float],
+    least: Mapping[str, float] | None = None,
 ) -> Allocation:
     """Choose widths whose cost is as near to ``target`` as the granularity allows.
 
     Args:
         model: cost of any choice of widths.
         groups: the groups that may shrink.
-        scores: importance of each atom by group; groups without scores stay whole.
+        scores: importance of each atom by group, comparable between groups; groups without scores stay whole.
         target: what to reach.
-        scope: ``global`` ranks all atoms together (scores divided by their group's mean), ``local`` keeps the same
+        scope: ``global`` ranks all atoms together, ``local`` keeps the same
             share of every group.
         granularity: channel counts are multiples of this.
         fixed_ratios: keep ratios that the caller decided, by group name.
+        least: share that each group keeps at least, by group name; :data:`LEAST` for global scope, 0 for local where
+            not given.
     """
-    least = LEAST if scope == "global" else 0.0
-    ladders = [Ladder(group, granularity, least) for group in groups]
+    usual = LEAST if scope == "global" else 0.0
+    ladders = [Ladder(group, granularity, (least or {}).get(group.name, usual)) for group in groups]
     free = np.array([group.name in scores and group.name not in fixed_ratios for group in groups], bool)
     start = np.array([group.width for group in groups], np.int64)
     for position, group in enumerate(groups):
@@ -126,7 +129,7 @@ def _path(
         shares = np.unique(np.concatenate([ladder.rungs / ladder.rungs[-1] for ladder in ladders]))[::-1]
         columns = [shares * group.width for group in groups]
     else:
-        ranked = {name: np.sort(score / (score.mean() or 1.0)) for name, score in scores.items()}
+        ranked = {name: np.sort(score) for name, score in scores.items()}
         every = np.unique(np.concatenate([*ranked.values(), np.zeros(1)]))
         thresholds = every[np.unique(np.linspace(0, every.size - 1, 2048).astype(int))]
         columns = [

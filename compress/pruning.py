@@ -1,64 +1,105 @@
-"""``compress.prune``: choose channels by a criterion to meet a target, or replay a plan, and cut them out."""
+"""``compress.prune``: choose channels by a criterion to meet a target, at once or in steps, or replay a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
-from compress.allocation import Ladder, Target, allocate
+from compress.allocation import LEAST, TOLERANCE, Ladder, Target, allocate
 from compress.axes.analysis import Analysis, analyse
 from compress.axes.groups import Group
 from compress.axes.labels import Array
 from compress.axes.surgery import remove
 from compress.errors import PlanError
-from compress.importance import ScoreContext, atom_scores
+from compress.importance import Criterion, Ranking, ScoreContext
 from compress.importance import criterion as find_criterion
+from compress.lineage import Lineage
 from compress.patterns import protected, ratios
 from compress.plan import Kept, Plan
 from compress.program import Program
 from compress.prune_report import PruneReport, report
+from compress.schedules import SCHEDULES, check_schedule
 from compress.sizes import SizeModel
 
 if TYPE_CHECKING:
     from compress.data import DataSource
 
 SCOPES = ("global", "local")
+Between = Callable[[Program, int], Program]
 _SCORE_BATCHES, _SCORE_BATCH_SIZE = 16, 32
 
 
 @dataclass(frozen=True)
 class PruneResult:
-    """The smaller Program (the one given where ``dry_run``), the plan that makes it, and the report."""
+    """The smaller Program (the one given where ``dry_run``), the plan that makes it, and the report.
+
+    ``steps`` holds the plans of the single steps, each for the network that the one before left.
+    """
 
     program: Program
     plan: Plan
     report: PruneReport
+    steps: tuple[Plan, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Request:
     target: Target
-    criterion: str
+    ranking: Ranking
     scope: str
     granularity: int
     ignore: tuple[str, ...]
     keep: Mapping[str, float]
+    min_keep: float | None
+    steps: int
+    schedule: str
     seed: int
+
+    def settings(self) -> dict[str, Any]:
+        """The request as a plan records it."""
+        return {
+            "target": str(self.target),
+            **self.ranking.settings(),
+            "scope": self.scope,
+            "granularity": self.granularity,
+            "ignore": list(self.ignore),
+            "keep": dict(self.keep),
+            "min_keep": self.min_keep,
+            "steps": self.steps,
+            "schedule": self.schedule,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What one step is asked for: target, decided and least shares by group, of the network as it then is."""
+
+    number: int
+    target: Target
+    fixed: Mapping[str, float]
+    least: Mapping[str, float]
 
 
 def prune(
     program: Program,
     target: str = "macs=0.5",
     *,
-    criterion: str = "l2",
+    criterion: str | Criterion = "l2",
+    aggregation: str = "mean",
+    normalisation: str | None = None,
     scope: str = "global",
     granularity: int = 8,
     ignore: Iterable[str] = (),
     keep: Mapping[str, float] | None = None,
+    min_keep: float | None = None,
+    steps: int = 1,
+    schedule: str = "linear",
+    between: Between | None = None,
     plan: Plan | None = None,
     data: DataSource | Iterable[Any] | None = None,
     seed: int = 0,
@@ -69,38 +110,133 @@ def prune(
     Args:
         program: what to prune.
         target: ``macs=0.5``, ``params=0.5`` or ``ratio=0.5`` (share of prunable channels), relative to ``program``.
-        criterion: ``l1``, ``l2``, ``bn-scale``, ``taylor`` (needs ``data``) or ``random``.
+        criterion: ``l1``, ``l2``, ``bn-scale``, ``fpgm``, ``lamp``, ``random``; with ``data`` also ``taylor``,
+            ``fisher``, ``obd`` and ``activation``; ``file.py:Class``; or a :class:`compress.importance.Criterion`.
+        aggregation: ``mean``, ``sum``, ``max`` or ``first`` over the tensors that a group's channels lie in.
+        normalisation: ``mean``, ``max``, ``gaussian``, ``none`` or ``isomorphic``, to compare groups under global scope
+            (:func:`compress.importance.normalised`); the criterion's own where None: ``none`` for lamp, else ``mean``.
         scope: ``global`` ranks all channels together, ``local`` takes the same share of every group.
         granularity: kept channel counts are multiples of this (runtimes are slow at odd widths).
         ignore: layer name patterns (``layer1.*``) whose width stays.
         keep: keep ratios by layer name pattern, decided by the caller instead of by the target.
+        min_keep: share of its channels that every group keeps at least, and never less than one; where None 0.1 under
+            global scope, 0 under local. ``keep`` overrules it.
+        steps: reach the target in so many steps; the criterion looks at the network anew in each.
+        schedule: ``linear``, ``geometric`` or ``cubic``: how far each step goes (:data:`compress.schedules.SCHEDULES`).
+        between: called as ``between(smaller, step)`` after every step but the last, ``step`` counted from 1; returns
+            the network to go on with, trained perhaps.
         plan: replay this plan; the other choices are then not used.
-        data: a data source, or an iterable of ``(inputs, target)`` with ``inputs`` a tuple of tensors; for ``taylor``.
+        data: a data source, or an iterable of ``(inputs, target)`` with ``inputs`` a tuple of tensors.
         seed: for ``random`` and for the order of the data.
-        dry_run: choose and report, cut nothing.
+        dry_run: choose and report, cut nothing; ``between`` is not called.
 
     Raises:
-        PlanError: a wrong target, criterion, scope or granularity; a pattern that matches nothing; a plan that
+        PlanError: a wrong target, criterion, scope, granularity ...; a pattern that matches nothing; a plan that
             does not fit.
     """
     request = _checked(
-        _Request(Target.parse(target), criterion, scope, granularity, tuple(ignore), dict(keep or {}), seed)
+        Target.parse(target),
+        _ranking(criterion, aggregation, normalisation),
+        scope,
+        granularity,
+        tuple(ignore),
+        dict(keep or {}),
+        min_keep,
+        steps,
+        schedule,
+        seed,
     )
     analysis = analyse(program)
     if plan is None:
         shielded = protected(analysis, request.ignore)
-        plan, note = _choose(analysis, request, shielded, data)
+        smaller, plans, plan, note = _cut(analysis, request, data, None if dry_run else between)
         stays = _too_narrow(analysis, request.granularity) | {
             name: ("protected", why) for name, why in shielded.items()
         }
         asked = str(request.target)
     else:
         stays, note, asked = {}, None, "the plan given"
+        smaller, plans = remove(analysis, plan.validated(analysis)), (plan,)
+        _record(smaller, plan)
     positions = plan.validated(analysis)
-    smaller = remove(analysis, positions)
-    _record(smaller, plan)
     made = report(analysis, positions, smaller, stays, asked=asked, measure=request.target.measure, note=note)
-    return PruneResult(program if dry_run else smaller, plan, made)
+    return PruneResult(program if dry_run else smaller, plan, made, plans)
+
+
+def _cut(
+    analysis: Analysis, request: _Request, data: DataSource | Iterable[Any] | None, between: Between | None
+) -> tuple[Program, tuple[Plan, ...], Plan, str | None]:
+    """Take all steps. Returns the smaller network, the steps' plans, one plan that does all at once, and a remark."""
+    if request.steps > 1 and isinstance(data, Iterator):
+        data = list(data)
+    lineage = Lineage(analysis) if request.steps > 1 else None
+    present, plans = analysis, []
+    for number in range(1, request.steps + 1):
+        plan, note = _choose(present, request, _step(request, present, lineage, number), data)
+        positions = plan.validated(present)
+        smaller = remove(present, positions)
+        _record(smaller, plan)
+        plans.append(plan)
+        if lineage is not None:
+            lineage.cut(present, positions)
+        if number < request.steps:
+            present = analyse(_trained(smaller, between, number))
+    if lineage is None:
+        return smaller, tuple(plans), plan, note
+    whole = _composed(lineage, request, smaller)
+    smaller.info.plan_sha256 = whole.sha256()
+    return smaller, tuple(plans), whole, _overall(lineage, request, note)
+
+
+def _step(request: _Request, analysis: Analysis, lineage: Lineage | None, number: int) -> _Step:
+    """What step ``number`` is asked for: shares of the first network, turned into shares of the present one."""
+    share, done = SCHEDULES[request.schedule], number / request.steps
+    grown = {group.name: lineage.first_width(group) / group.width if lineage else 1.0 for group in analysis.prunable}
+    left = lineage.relative(request.target.measure) if lineage else 1.0
+    usual = LEAST if request.scope == "global" else 0.0
+    least = usual if request.min_keep is None else request.min_keep
+    decided = ratios(analysis, request.keep)
+    return _Step(
+        number,
+        replace(request.target, share=min(1.0, share(request.target.share, done) / left)),
+        {name: min(1.0, share(ratio, done) * grown[name]) for name, ratio in decided.items()},
+        {name: min(1.0, least * factor) for name, factor in grown.items()},
+    )
+
+
+def _trained(smaller: Program, between: Between | None, number: int) -> Program:
+    if between is None:
+        return smaller
+    found = between(smaller, number)
+    if found.structure_hash() != smaller.structure_hash():
+        raise PlanError(
+            f"'between' gave back another network after step {number}", hint="return the one given, weights trained"
+        )
+    return found
+
+
+def _composed(lineage: Lineage, request: _Request, smaller: Program) -> Plan:
+    """One plan for the first network that keeps what all steps kept."""
+    groups = {group.name: group for group in lineage.origin.prunable}
+    kept = {
+        name: Kept(groups[name].width, tuple(positions.tolist()), groups[name].producers)
+        for name, positions in lineage.kept().items()
+    }
+    plan = Plan(kept, lineage.origin.program.structure_hash(), request.settings())
+    at_once = remove(lineage.origin, plan.validated(lineage.origin))
+    if at_once.structure_hash() != smaller.structure_hash():
+        raise PlanError(
+            "the steps cannot be put together to one plan", hint="please report this with the network; use --steps 1"
+        )
+    return plan
+
+
+def _overall(lineage: Lineage, request: _Request, note: str | None) -> str | None:
+    """The last step's remark, where the whole missed the target."""
+    reached = lineage.relative(request.target.measure)
+    if note is None or abs(reached - request.target.share) <= TOLERANCE:
+        return None
+    return f"{request.target.measure}={reached:.3f} after {request.steps} steps; of the last step: {note}"
 
 
 def _too_narrow(analysis: Analysis, granularity: int) -> dict[str, tuple[str, str]]:
@@ -124,8 +260,14 @@ def apply_plan(program: Program, plan: Plan) -> Program:
     return smaller
 
 
-def _checked(request: _Request) -> _Request:
-    find_criterion(request.criterion)
+def _ranking(criterion: str | Criterion, aggregation: str, normalisation: str | None) -> Ranking:
+    chosen = find_criterion(criterion)
+    return Ranking(chosen, aggregation, normalisation or chosen.normalisation)
+
+
+def _checked(*arguments: Any) -> _Request:
+    request = _Request(*arguments)
+    check_schedule(request.schedule, request.steps)
     if request.scope not in SCOPES:
         raise PlanError(f"there is no scope {request.scope!r}", hint="choose global or local")
     if request.granularity < 1:
@@ -133,43 +275,38 @@ def _checked(request: _Request) -> _Request:
             f"granularity {request.granularity} is not a positive whole number",
             hint="8 suits most runtimes, 1 cuts finest",
         )
+    if request.min_keep is not None and not 0 <= request.min_keep <= 1:
+        raise PlanError(f"min_keep {request.min_keep:g} is not between 0 and 1", hint="0.1 keeps a tenth everywhere")
     return request
 
 
 def _choose(
-    analysis: Analysis, request: _Request, shielded: Mapping[str, str], data: DataSource | Iterable[Any] | None
+    analysis: Analysis, request: _Request, step: _Step, data: DataSource | Iterable[Any] | None
 ) -> tuple[Plan, str | None]:
     groups = analysis.prunable
-    asked = ratios(analysis, request.keep)
-    decided = {**asked, **dict.fromkeys(shielded, 1.0)}
-    chosen = find_criterion(request.criterion)
+    shielded = protected(analysis, request.ignore)
     batches = _batches(data, request.seed) if data is not None else None
     ranked = [group for group in groups if group.name not in shielded]
-    scores = atom_scores(chosen, ScoreContext(analysis, batches, request.seed), ranked)
+    scores = request.ranking.scores(ScoreContext(analysis, batches, request.seed), ranked)
     model = SizeModel(analysis, groups)
     allocation = allocate(
         model,
         groups,
         scores,
-        request.target,
+        step.target,
         scope=request.scope,
         granularity=request.granularity,
-        fixed_ratios=decided,
+        fixed_ratios={**step.fixed, **dict.fromkeys(shielded, 1.0)},
+        least=step.least,
     )
     kept = {}
     for group, width in zip(groups, allocation.widths, strict=True):
         if width < group.width:
             kept[group.name] = Kept(group.width, _best(group, scores.get(group.name), int(width)), group.producers)
-    settings = {
-        "target": str(request.target),
-        "criterion": request.criterion,
-        "scope": request.scope,
-        "granularity": request.granularity,
-        "ignore": list(request.ignore),
-        "keep": dict(request.keep),
-        "seed": request.seed,
-    }
-    notes = [allocation.note, _overruled(asked, shielded)]
+    settings = request.settings()
+    if request.steps > 1:
+        settings |= {"step": step.number, "step_target": str(step.target)}
+    notes = [allocation.note, _overruled(step.fixed, shielded)]
     return Plan(kept, analysis.program.structure_hash(), settings), "; ".join(note for note in notes if note) or None
 
 

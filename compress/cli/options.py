@@ -14,6 +14,10 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Part = TypeVar("Part")
 
 DATA_HELP = "digits, imagefolder:DIR, cifar10:DIR, fashion-mnist:DIR, or FILE.py:FACTORY."
+CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "fisher", "obd", "activation", "random")
+AGGREGATIONS = ("mean", "sum", "max", "first")
+NORMALISATIONS = ("mean", "max", "gaussian", "none", "isomorphic")
+SCHEDULES = ("linear", "geometric", "cubic")
 Decorator = Callable[[Decorated], Decorated]
 
 
@@ -62,6 +66,65 @@ def loading_options(function: Decorated) -> Decorated:
             metavar="SECONDS",
             callback=_seconds,
             help="Give up tracing a network whose code runs longer than this; 0 for no limit.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def ranking_options(function: Decorated) -> Decorated:
+    """``--criterion``, ``--aggregation``, ``--normalisation`` and ``--scope``: how channels are ranked."""
+    decorators: list[Decorator[Any]] = [
+        click.option(
+            "--criterion",
+            metavar="NAME",
+            default="l2",
+            show_default=True,
+            help=f"What makes a channel important: {', '.join(CRITERIA)}, or FILE.py:CLASS. taylor, fisher, obd and "
+            "activation need --data.",
+        ),
+        click.option(
+            "--aggregation",
+            type=click.Choice(AGGREGATIONS),
+            default="mean",
+            show_default=True,
+            help="Over the tensors that a channel lies in; first is the one that produces it.",
+        ),
+        click.option(
+            "--normalisation",
+            type=click.Choice(NORMALISATIONS),
+            help="Makes layers comparable; isomorphic compares only those of the same structure. [mean; none for lamp]",
+        ),
+        click.option("--scope", type=click.Choice(["global", "local"]), default="global", show_default=True),
+    ]
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def stepping_options(function: Decorated) -> Decorated:
+    """``--min-keep``, ``--steps`` and ``--schedule``: how far any layer and any step may go."""
+    decorators: list[Decorator[Any]] = [
+        click.option(
+            "--min-keep",
+            type=click.FloatRange(0, 1),
+            metavar="SHARE",
+            help="Share of its channels that every layer keeps at least. [0.1 for global scope, 0 for local]",
+        ),
+        click.option(
+            "--steps",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Reach the target in so many steps, ranking anew in each; --epochs is shared out between them.",
+        ),
+        click.option(
+            "--schedule",
+            type=click.Choice(SCHEDULES),
+            default="linear",
+            show_default=True,
+            help="How far each step goes: cubic goes furthest at first.",
         ),
     ]
     for decorator in reversed(decorators):

@@ -15,7 +15,9 @@ from compress.cli.options import (
     json_option,
     loading_options,
     parse_keep,
+    ranking_options,
     restart_option,
+    stepping_options,
     take,
     training_options,
 )
@@ -24,7 +26,10 @@ from compress.pipeline.tables import amount, metric, percent
 if TYPE_CHECKING:
     from compress.pipeline.prune import PruneOutcome
 
-CHOOSING = ("target", "criterion", "scope", "granularity", "ignore", "keep")
+CHOOSING = (
+    "target", "criterion", "aggregation", "normalisation", "scope", "granularity", "ignore", "keep",
+    "min_keep", "steps", "schedule",
+)  # fmt: skip
 STAGES = {
     "dense": "dense network",
     "pruned": "after cutting",
@@ -39,6 +44,7 @@ Examples:
   compress prune model.pt --model torchvision:resnet50 --data imagefolder:photos --epochs 10
   compress prune model.pt --keep 'layer4.*=0.25' --ignore 'layer1.*' --save-plan plan.json
   compress prune model.pt --plan plan.json                the same channels again
+  compress prune model.pt --criterion fisher --steps 4 --data imagefolder:photos --epochs 20
 """
 
 
@@ -53,14 +59,7 @@ Examples:
     metavar="WHAT=SHARE",
     help="macs=0.5 or params=0.5: share of the whole left over; ratio=0.5: share of every layer's channels kept.",
 )
-@click.option(
-    "--criterion",
-    type=click.Choice(["l1", "l2", "bn-scale", "taylor", "random"]),
-    default="l2",
-    show_default=True,
-    help="What makes a channel important. taylor needs --data.",
-)
-@click.option("--scope", type=click.Choice(["global", "local"]), default="global", show_default=True)
+@ranking_options
 @click.option(
     "--granularity",
     type=click.IntRange(min=1),
@@ -76,6 +75,7 @@ Examples:
     callback=parse_keep,
     help="Share kept in these layers; repeatable.",
 )
+@stepping_options
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Replay a saved plan instead of choosing.")
 @click.option("--save-plan", type=click.Path(path_type=Path), help="Also write the plan as JSON.")
 @click.option("--dry-run", is_flag=True, help="Show what would be cut; write nothing.")
@@ -106,7 +106,9 @@ def _refuse_beside_plan(context: click.Context) -> None:
     """A plan says what is kept: an option that says otherwise would be ignored silently."""
     given = [name for name in CHOOSING if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if context.params["plan_file"] is not None and given:
-        raise click.UsageError(f"--plan decides what is kept, so --{given[0]} cannot be given beside it")
+        raise click.UsageError(
+            f"--plan decides what is kept, so --{given[0].replace('_', '-')} cannot be given beside it"
+        )
 
 
 def as_data(outcome: PruneOutcome) -> dict[str, Any]:

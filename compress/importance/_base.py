@@ -1,9 +1,11 @@
-"""What a criterion is, and how its numbers become one score for each atom of a group."""
+"""What a criterion is, and the ready-made kinds: by element, by slice of a weight. :mod:`._signals` holds those that
+look at the signals themselves.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from compress.axes.analysis import Analysis
-from compress.axes.groups import Group
-from compress.errors import PlanError
+from compress.axes.groups import Group, Member
 
 Scores = NDArray[np.float64]
 
@@ -30,48 +31,72 @@ class ScoreContext:
 
 
 class Criterion(ABC):
-    """Adding one is a class with a name and :meth:`prepare`; :meth:`finish` where the sum needs a last step."""
+    """Gives every atom of a group a number for each *place* it lies in; :func:`.aggregate` makes one score of them.
+
+    ``normalisation`` is how groups are made comparable where the user does not say (see :data:`.NORMALISATIONS`).
+    """
 
     name: ClassVar[str]
     needs_data: ClassVar[bool] = False
+    normalisation: ClassVar[str] = "mean"
 
     @abstractmethod
-    def prepare(self, context: ScoreContext) -> dict[str, torch.Tensor]:
+    def places(self, context: ScoreContext, groups: Sequence[Group]) -> dict[str, list[Scores]]:
+        """Return, by group name, one vector over the group's atoms for each place, what produces the atoms first.
+
+        Groups left out are not scored, hence stay whole.
+        """
+
+
+class ElementCriterion(Criterion):
+    """A number for each element of a tensor, which adds up over the elements that an atom takes in it."""
+
+    @abstractmethod
+    def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
         """Return, by tensor name, a value for each element; tensors left out say nothing about importance."""
 
-    def finish(self, total: Scores) -> Scores:
-        """Turn the sum over an atom's elements into its score. The sum itself by default."""
-        return total
+    def finish(self, totals: Scores) -> Scores:
+        """Turn the atoms' sums in one tensor, of shape (atoms,), into their scores. The sums themselves by default."""
+        return totals
 
+    def places(self, context: ScoreContext, groups: Sequence[Group]) -> dict[str, list[Scores]]:
+        values = self.values(context)
+        columns: dict[tuple[str, int], Scores] = {}
 
-def atom_scores(chosen: Criterion, context: ScoreContext, groups: Iterable[Group]) -> dict[str, Scores]:
-    """Score each atom of each group: per tensor the sum over the atom's elements, then the mean over tensors.
-
-    A group that none of the criterion's tensors belongs to is left out.
-
-    Raises:
-        PlanError: a score is not finite.
-    """
-    values = chosen.prepare(context)
-    columns: dict[tuple[str, int], Scores] = {}
-    result: dict[str, Scores] = {}
-    for group in groups:
-        totals = []
-        for member in group.members:
-            if member.tensor not in values:
-                continue
+        def score(member: Member) -> Scores:
             key = (member.tensor, member.dim)
             if key not in columns:
                 columns[key] = _along(values[member.tensor], member.dim)
-            totals.append(chosen.finish(columns[key][member.indices].sum(axis=1)))
-        if totals:
-            result[group.name] = np.mean(totals, axis=0)
-            if not np.isfinite(result[group.name]).all():
-                raise PlanError(
-                    f"criterion {chosen.name} finds values that are not finite in {group.name!r}",
-                    hint="its weights or gradients hold NaN or infinity: train it again, or leave it out with --ignore",
-                )
-    return result
+            return self.finish(columns[key][member.indices].sum(axis=1))
+
+        return _by_group(groups, values, score)
+
+
+class SliceCriterion(Criterion):
+    """A number from the whole of what each atom takes of a weight, seen beside the other atoms of its group."""
+
+    @abstractmethod
+    def of_slices(self, slices: torch.Tensor) -> torch.Tensor:
+        """Return a score for each row of ``slices``, of shape (atoms, elements), in float64."""
+
+    def places(self, context: ScoreContext, groups: Sequence[Group]) -> dict[str, list[Scores]]:
+        tensors = context.analysis.program.tensors
+
+        def score(member: Member) -> Scores:
+            weight = tensors[member.tensor].detach().double().movedim(member.dim, 0)
+            rows = weight[torch.from_numpy(member.indices.ravel())]
+            found: Scores = self.of_slices(rows.reshape(len(member.indices), -1)).cpu().numpy()
+            return found
+
+        return _by_group(groups, set(multiplying(context)), score)
+
+
+def _by_group(
+    groups: Sequence[Group], tensors: Container[str], score: Callable[[Member], Scores]
+) -> dict[str, list[Scores]]:
+    """Score every member that lies in one of ``tensors``; groups without any are left out."""
+    found = {group.name: [score(member) for member in group.members if member.tensor in tensors] for group in groups}
+    return {name: places for name, places in found.items() if places}
 
 
 def _along(value: torch.Tensor, dim: int) -> Scores:

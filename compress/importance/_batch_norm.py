@@ -7,15 +7,15 @@ from typing import ClassVar
 import torch
 
 from compress.errors import PlanError
-from compress.importance._base import Criterion, ScoreContext
+from compress.importance._base import ElementCriterion, ScoreContext
 
 
-class BatchNormScale(Criterion):
+class BatchNormScale(ElementCriterion):
     """Absolute scale of the normalisation behind the channel. Groups without one are not scored, hence not pruned."""
 
     name: ClassVar[str] = "bn-scale"
 
-    def prepare(self, context: ScoreContext) -> dict[str, torch.Tensor]:
+    def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
         program = context.analysis.program
         scales = {
             str(node.args[1].target)

@@ -9,28 +9,28 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from compress.importance._base import Criterion, ScoreContext, Scores, multiplying
+from compress.importance._base import ElementCriterion, ScoreContext, Scores, multiplying
 
 
-class L1(Criterion):
+class L1(ElementCriterion):
     """Sum of absolute weights."""
 
     name: ClassVar[str] = "l1"
 
-    def prepare(self, context: ScoreContext) -> dict[str, torch.Tensor]:
+    def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
         tensors = context.analysis.program.tensors
         return {name: tensors[name].detach().abs() for name in multiplying(context)}
 
 
-class L2(Criterion):
+class L2(ElementCriterion):
     """Euclidean norm of the weights."""
 
     name: ClassVar[str] = "l2"
 
-    def prepare(self, context: ScoreContext) -> dict[str, torch.Tensor]:
+    def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
         tensors = context.analysis.program.tensors
         return {name: tensors[name].detach().double().square() for name in multiplying(context)}
 
-    def finish(self, total: Scores) -> Scores:
-        found: Scores = np.sqrt(total)
+    def finish(self, totals: Scores) -> Scores:
+        found: Scores = np.sqrt(totals)
         return found

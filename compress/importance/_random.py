@@ -6,15 +6,15 @@ from typing import ClassVar
 
 import torch
 
-from compress.importance._base import Criterion, ScoreContext, multiplying
+from compress.importance._base import ElementCriterion, ScoreContext, multiplying
 
 
-class Random(Criterion):
+class Random(ElementCriterion):
     """Uniform numbers drawn from the seed."""
 
     name: ClassVar[str] = "random"
 
-    def prepare(self, context: ScoreContext) -> dict[str, torch.Tensor]:
+    def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(context.seed)
         tensors = context.analysis.program.tensors
         drawn = {}

@@ -40,6 +40,20 @@ class Choice:
     granularity: int = 8
     ignore: tuple[str, ...] = ()
     keep: Mapping[str, float] = field(default_factory=dict)
+    aggregation: str = "mean"
+    normalisation: str | None = None
+    min_keep: float | None = None
+    steps: int = 1
+    schedule: str = "linear"
+
+    def check(self, *, has_data: bool) -> None:
+        """Fail before any work starts. Raises :class:`compress.errors.CompressError` naming the option."""
+        from compress.allocation import Target
+        from compress.importance import criterion
+
+        Target.parse(self.target)
+        if criterion(self.criterion).needs_data and not has_data:
+            raise InputError(f"--criterion {self.criterion} needs --data", hint="give --data, or use --criterion l2")
 
 
 @dataclass(frozen=True)
@@ -70,14 +84,10 @@ class PruneRequest:
         Raises:
             InputError: the message names the option or the file.
         """
-        from compress.allocation import Target
-
         require_file(self.checkpoint)
-        Target.parse(self.choice.target)
+        self.choice.check(has_data=self.data is not None or self.plan_file is not None)
         if self.epochs and not self.data:
             raise InputError("--epochs needs --data to finetune on", hint="give --data, or leave --epochs out")
-        if self.choice.criterion == "taylor" and not self.data and self.plan_file is None:
-            raise InputError("--criterion taylor needs --data", hint="give --data, or use --criterion l2")
         require_program_suffix(self.destination)
         if self.plan_file is not None:
             require_file(self.plan_file)
