@@ -37,14 +37,15 @@ ATTENTION = {_aten.scaled_dot_product_attention.default}
 
 @dataclass(frozen=True)
 class LayerCount:
-    """One operator that multiplies: its layer name, kind, weight shape (None without a weight) and figures at
-    batch 1.
+    """One operator that multiplies: its layer name, kind, weight shape (None without a weight), the width it produces
+    (output channels or features) and figures at batch 1.
     """
 
     name: str
     kind: str
     weight: str | None
     weight_shape: tuple[int, ...] | None
+    width: int
     macs: int
     nonzero_macs: int
 
@@ -104,6 +105,7 @@ def _layer(node: fx.Node, shapes: Shapes, tensors: dict[str, torch.Tensor]) -> L
         kind=str(node.target).split(".")[1],
         weight=weight,
         weight_shape=tuple(tensor.shape) if tensor is not None else None,
+        width=shapes[node][1 if node.target in CONVOLUTIONS | TRANSPOSED else -1],
         macs=macs,
         nonzero_macs=round(macs * share),
     )

@@ -100,18 +100,13 @@ def _layers(
     statistics = _statistics(analysis, kept)
     rows = []
     for old, new in zip(before.layers, after.layers, strict=True):
-        if old.weight_shape is None or new.weight_shape is None:
+        if old.weight is None:
             continue
-        cut = new.weight_shape[0] < old.weight_shape[0]
-        if cut:
+        if new.width < old.width:
             status, reason = "pruned", statistics.get(old.name)
         else:
             status, reason = reasons.get(old.name, ("kept", "every channel ranked high enough"))
-        rows.append(
-            LayerReport(
-                old.name, old.kind, old.weight_shape[0], new.weight_shape[0], old.macs, new.macs, status, reason
-            )
-        )
+        rows.append(LayerReport(old.name, old.kind, old.width, new.width, old.macs, new.macs, status, reason))
     return rows
 
 

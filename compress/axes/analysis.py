@@ -12,8 +12,8 @@ from torch import fx
 import compress.axes.rules  # noqa: F401 - registers the rules
 from compress.axes.groups import Group, find_groups, frozen_groups
 from compress.axes.labels import Array, Atoms, Labels, fixed
+from compress.axes.sides import Sides, weight_sides
 from compress.axes.trace import Axes, Trace
-from compress.counting import TRANSPOSED, weight_name
 from compress.program import Program
 from compress.shapes import shapes_of
 
@@ -64,19 +64,17 @@ def analyse(program: Program) -> Analysis:
             for axis in axes:
                 labels.freeze(axis, "not used by the network")
     atoms = labels.resolve()
-    groups = _produced(program, find_groups(atoms, owned, _activations(traces, owned), order))
-    groups += frozen_groups(atoms, owned, _widths(program))
+    sides = weight_sides(program)
+    produced = {name: side.produced for name, side in sides.items()}
+    groups = find_groups(atoms, owned, _activations(traces, owned), order, produced)
+    groups = _produced(program.parameter_names, sides, groups)
+    groups += frozen_groups(atoms, owned, produced.items())
     return Analysis(program, atoms, stored, traces, groups)
 
 
-def _produced(program: Program, groups: list[Group]) -> list[Group]:
+def _produced(parameters: frozenset[str], sides: dict[str, Sides], groups: list[Group]) -> list[Group]:
     """Freeze groups that are only ever consumed: features of a constant table are an input, not a layer's width."""
-    consumed = set()
-    for mode in (False, True):
-        for node in program.graphs[mode].nodes:
-            if node.op == "call_function" and (name := weight_name(node)) is not None:
-                consumed.add((program.tied.get(name, name), 0 if node.target in TRANSPOSED else 1))
-    parameters = program.parameter_names
+    consumed = {(name, side.consumed) for name, side in sides.items()}
     return [
         group
         if any(m.tensor in parameters and (m.tensor, m.dim) not in consumed for m in group.members)
@@ -95,16 +93,6 @@ def _order(program: Program) -> dict[str, int]:
                         name = program.tied.get(str(operand.target), str(operand.target))
                         order.setdefault(name, len(order))
     return order
-
-
-def _widths(program: Program) -> list[tuple[str, int]]:
-    """The weights whose first dimension is a layer's width, in graph order."""
-    found: dict[tuple[str, int], None] = {}
-    for mode in (False, True):
-        for node in program.graphs[mode].nodes:
-            if node.op == "call_function" and (name := weight_name(node)) is not None:
-                found.setdefault((program.tied.get(name, name), 0))
-    return list(found)
 
 
 def _activations(traces: dict[bool, Trace], stored: dict[str, Axes]) -> list[Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -16,11 +16,15 @@ from compress.axes.trace import Axes
 
 @dataclass(frozen=True)
 class Member:
-    """Where a group's atoms lie in one dimension of one tensor. ``indices`` has shape (atoms, indices per atom)."""
+    """Where a group's atoms lie in one dimension of one tensor. ``indices`` has shape (atoms, indices per atom).
+
+    ``produced`` says that this dimension is the width that the tensor's layer produces.
+    """
 
     tensor: str
     dim: int
     indices: Array
+    produced: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Group:
     @cached_property
     def producers(self) -> tuple[str, ...]:
         """Layers whose output is (part of) this group, in graph order."""
-        names = [member.tensor.rpartition(".")[0] or member.tensor for member in self.members if member.dim == 0]
+        names = [member.tensor.rpartition(".")[0] or member.tensor for member in self.members if member.produced]
         return tuple(dict.fromkeys(names))
 
     def frozen(self, reason: str) -> Group:
@@ -69,6 +73,7 @@ def find_groups(
     stored: Mapping[str, Axes],
     activations: Iterable[Array],
     names: Mapping[str, int],
+    produced: Mapping[str, int],
 ) -> list[Group]:
     """Exchangeable atoms form a group; one that no stored tensor has is nobody's width.
 
@@ -77,30 +82,34 @@ def find_groups(
         stored: axes of every stored tensor.
         activations: distinct axes of values inside the graphs.
         names: order in which tensors are met in the graph, which names and sorts the groups.
+        produced: the dimension of each layer's weight that it produces; 0 for tensors that are not listed.
     """
     places = sorted(
         ((name, dim) for name, axes in stored.items() for dim in range(len(axes))), key=lambda p: (names[p[0]], p[1])
     )
     tables = [stored[name][dim] for name, dim in places]
     occupancy = Occupancy(atoms, [*tables, *activations])
-    groups = [_group(atoms, occupancy, rows, places, len(tables)) for rows in occupancy.alike(len(tables))]
+    groups = [_group(atoms, occupancy, rows, places, produced) for rows in occupancy.alike(len(tables))]
     groups.sort(
         key=lambda group: (names[group.members[0].tensor], group.members[0].dim, int(group.members[0].indices.min()))
     )
     return _named(groups)
 
 
-def _group(atoms: Atoms, occupancy: Occupancy, rows: Array, places: list[tuple[str, int]], stored: int) -> Group:
+def _group(
+    atoms: Atoms, occupancy: Occupancy, rows: Array, places: list[tuple[str, int]], produced: Mapping[str, int]
+) -> Group:
     axis, index = occupancy.axis[rows[0]], occupancy.index[rows]
+    stored = len(places)
     edges = np.flatnonzero(np.diff(axis, prepend=-1, append=stored + occupancy.axis.size))
     members = []
     for first, last in pairwise(edges.tolist()):
         if axis[first] < stored:
             name, dim = places[axis[first]]
-            members.append(Member(name, dim, index[:, first:last]))
-    members.sort(key=lambda member: (member.dim != 0,))  # stable: what produces the width comes first
+            members.append(Member(name, dim, index[:, first:last], dim == produced.get(name, 0)))
+    members.sort(key=lambda member: not member.produced)  # stable: what produces the width comes first
     order = np.argsort(members[0].indices[:, 0], kind="stable")
-    ordered = tuple(Member(member.tensor, member.dim, member.indices[order]) for member in members)
+    ordered = tuple(replace(member, indices=member.indices[order]) for member in members)
     mine = occupancy.atom[rows[:, 0]][order]
     flagged = mine[atoms.statistics_index[mine] >= 0]
     statistic = atoms.statistic(int(flagged[0])) if flagged.size else None

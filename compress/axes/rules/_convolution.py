@@ -37,7 +37,7 @@ def convolution(trace: Trace, node: fx.Node) -> Any:
     return _spatial(trace, node, x, w[0], place)
 
 
-@rewrites(*_PLAIN)
+@rewrites(*_PLAIN, *_TRANSPOSED)
 def convolution_groups(cut: Cut, old: fx.Node, new: fx.Node) -> None:
     """The number of groups follows the kept input channels."""
     groups = argument(old, 6, "groups", 1)
@@ -52,13 +52,17 @@ def transposed_convolution(trace: Trace, node: fx.Node) -> Any:
     """The weight of a transposed convolution has its input channels first."""
     source, weight = argument(node, 0, "input"), argument(node, 1, "weight")
     x, w = trace.axes(source), trace.axes(weight)
-    if argument(node, 6, "groups", 1) != 1 or len(x) != len(w):
-        return trace.refuse(node, "transposed convolution with groups or without a batch dimension")
-    place = trace.place(node)
+    if len(x) != len(w):
+        return trace.refuse(node, "transposed convolution without a batch dimension")
+    groups, place = argument(node, 6, "groups", 1), trace.place(node)
     for kernel in w[2:]:
         trace.labels.freeze(kernel, f"kernel size ({place})")
     trace.labels.tie(x[1], w[0], f"input channels that never change ({place})")
-    return _spatial(trace, node, x, w[1], place)
+    if groups == 1:
+        return _spatial(trace, node, x, w[1], place)
+    reason = f"groups over input channels that never change ({place})"
+    cells, _ = trace.labels.factors(x[1], [groups, x[1].size // groups], reason)
+    return _spatial(trace, node, x, trace.labels.product([cells, w[1]]), place)
 
 
 def _spatial(trace: Trace, node: fx.Node, x: Axes, out: Any, place: str) -> Axes:
