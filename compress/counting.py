@@ -1,6 +1,7 @@
-"""Counting. The rule: multiply-accumulates (MACs) of convolution, linear and matrix products, at batch 1 and the stated
-input size; a bias costs nothing, nor do element-wise operators, normalisation and pooling. A parameter shared by
-several names or calls counts once; MACs count for every call. The rule for memory is stated in :mod:`compress.memory`.
+"""Counting. The rule: multiply-accumulates (MACs) of convolution, linear and recurrent layers and matrix products, at
+batch 1 and the stated input size; a bias costs nothing, nor do element-wise operators, normalisation and pooling. A
+parameter shared by several names or calls counts once; MACs count for every call. The rule for memory is stated in
+:mod:`compress.memory`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ LINEAR = {_aten.linear.default}
 ADDING_PRODUCTS = {_aten.addmm.default, _aten.baddbmm.default}
 PRODUCTS = {_aten.matmul.default, _aten.bmm.default, _aten.mm.default} | ADDING_PRODUCTS
 ATTENTION = {_aten.scaled_dot_product_attention.default}
+RECURRENT = {_aten.lstm.input, _aten.gru.input, _aten.rnn_tanh.input, _aten.rnn_relu.input}
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,21 @@ def _layer(node: fx.Node, shapes: Shapes, tensors: dict[str, torch.Tensor]) -> L
         kind=str(node.target).split(".")[1],
         weight=weight,
         weight_shape=tuple(tensor.shape) if tensor is not None else None,
-        width=shapes[node][1 if node.target in CONVOLUTIONS | TRANSPOSED else -1],
+        width=_width(node, shapes),
         macs=macs,
         nonzero_macs=round(macs * share),
     )
+
+
+def _width(node: fx.Node, shapes: Shapes) -> int:
+    found = shapes[node][0] if node.target in RECURRENT else shapes[node]
+    return int(found[1 if node.target in CONVOLUTIONS | TRANSPOSED else -1])
+
+
+def recurrent_matrices(node: fx.Node, shapes: Shapes) -> list[fx.Node]:
+    """The weights (not the biases) of a recurrent layer, of every layer and direction."""
+    weights: Any = node.args[2]
+    return [weight for weight in weights if len(shapes[weight]) == 2]
 
 
 def layer_name(node: fx.Node) -> str:
@@ -144,6 +157,10 @@ def node_macs(node: fx.Node, shapes: Shapes) -> int | None:
     if target in PRODUCTS:
         first = node.args[1] if target in ADDING_PRODUCTS else node.args[0]
         return math.prod(shapes[node]) * shapes[first][-1]
+    if target in RECURRENT:
+        return math.prod(shapes[node.args[0]][:-1]) * sum(
+            math.prod(shapes[w]) for w in recurrent_matrices(node, shapes)
+        )
     if target in ATTENTION:
         query, key, value = (shapes[argument] for argument in node.args[:3])
         return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])

@@ -16,7 +16,17 @@ from compress.axes.analysis import Analysis
 from compress.axes.groups import Group
 from compress.axes.labels import Array
 from compress.axes.trace import Trace
-from compress.counting import ADDING_PRODUCTS, ATTENTION, CONVOLUTIONS, LINEAR, PRODUCTS, TRANSPOSED, node_macs
+from compress.counting import (
+    ADDING_PRODUCTS,
+    ATTENTION,
+    CONVOLUTIONS,
+    LINEAR,
+    PRODUCTS,
+    RECURRENT,
+    TRANSPOSED,
+    node_macs,
+    recurrent_matrices,
+)
 from compress.memory import Timeline, activations
 from compress.shapes import Shapes, meta_values, shapes_in
 
@@ -163,6 +173,8 @@ def _mac_axes(node: fx.Node, trace: Trace) -> list[list[Array]]:
     if node.target in ATTENTION:
         query, key, value = (trace.axes(node.args[at]) for at in range(3))
         return [[*query, key[-2]], [*query[:-1], key[-2], value[-1]]]
+    if node.target in RECURRENT:
+        return [trace.axes(weight) for weight in recurrent_matrices(node, trace.shapes)]
     assert node.target in PRODUCTS
     first = node.args[1] if node.target in ADDING_PRODUCTS else node.args[0]
     return [[*trace.axes(node), trace.axes(first)[-1]]]

@@ -11,7 +11,7 @@ from torch import fx
 
 from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
-from compress.axes.statistics import kept_statistic
+from compress.axes.statistics import STATISTICS_OF, kept_statistic
 from compress.axes.surgery import kept_atoms
 from compress.axes.trace import Trace
 
@@ -50,7 +50,8 @@ def _run(node: fx.Node, args: Any, kwargs: Any, trace: Trace, analysis: Analysis
     statistic = kept_statistic(node)
     if statistic is None:
         return node.target(*args, **kwargs)  # type: ignore[operator]
-    masks = [kept[analysis.atoms.of(labels)] for labels in trace.axes(node.args[0])]
+    summarised = node.args[STATISTICS_OF.get(node.target, 0)]
+    masks = [kept[analysis.atoms.of(labels)] for labels in trace.axes(summarised)]
     return statistic(node, args, kwargs, masks)
 
 

@@ -91,6 +91,32 @@ def _batch_norm(node: fx.Node, args: Any, kwargs: Any, masks: Masks) -> Any:
     return _affine((x - mean) / torch.sqrt(variance + eps), shaped, 0, 1)
 
 
+def _instance_norm(node: fx.Node, args: Any, kwargs: Any, masks: Masks) -> Any:
+    x, weight, bias, mean, variance, measured, _, eps = args[:8]
+    channel = (1, -1, *[1] * (x.ndim - 2))
+    if measured:
+        mean, variance, _ = _moments(x, _weights(masks, x), list(range(2, x.ndim)))
+    else:
+        mean, variance = mean.reshape(channel), variance.reshape(channel)
+    shaped = [value.reshape(channel) if value is not None else None for value in (weight, bias)]
+    return _affine((x - mean) / torch.sqrt(variance + eps), shaped, 0, 1)
+
+
+def _attention(node: fx.Node, args: Any, kwargs: Any, masks: Masks) -> Any:
+    """Removed keys get no weight; ``masks`` are those of the key."""
+    key, tokens = args[1], torch.from_numpy(masks[-2])
+    unseen = torch.zeros(tokens.shape, dtype=key.dtype).masked_fill(~tokens, -torch.inf)
+    mask = args[3] if len(args) > 3 else kwargs.get("attn_mask")
+    if mask is None:
+        mask = unseen.expand(args[0].shape[-2], -1)
+    elif mask.dtype is torch.bool:
+        mask = mask & tokens
+    else:
+        mask = mask + unseen
+    rest = {name: value for name, value in kwargs.items() if name != "attn_mask"}
+    return F.scaled_dot_product_attention(args[0], key, args[2], mask, **rest)
+
+
 def _mean(node: fx.Node, args: Any, kwargs: Any, masks: Masks) -> Any:
     x = args[0]
     dims = args[1] if len(args) > 1 and args[1] else list(range(x.ndim))
@@ -100,8 +126,12 @@ def _mean(node: fx.Node, args: Any, kwargs: Any, masks: Masks) -> Any:
 
 
 def _variance(node: fx.Node, args: Any, kwargs: Any, masks: Masks) -> Any:
+    """Of ``var.correction`` (a keyword) and of the older ``var.dim`` (whether unbiased, then whether ranks stay)."""
     x, dims = args[0], list(args[1]) if len(args) > 1 and args[1] else list(range(args[0].ndim))
     correction = kwargs.get("correction", 1)
+    if str(node.target).endswith(".dim"):
+        correction = int(args[2] if len(args) > 2 else kwargs.get("unbiased", True))
+        kwargs = {"keepdim": args[3] if len(args) > 3 else kwargs.get("keepdim", False)}
     mean, variance, count = _moments(x, _weights(masks, x), dims)
     variance = variance * count / (count - (1 if correction is None else correction))
     keep = bool(kwargs.get("keepdim", False))
@@ -133,7 +163,17 @@ def _softmax(node: fx.Node, args: Any, kwargs: Any, masks: Masks) -> Any:
     return torch.where(torch.isinf(found), torch.zeros((), dtype=found.dtype), found)
 
 
+STATISTICS_OF: dict[Any, int] = {
+    _aten.scaled_dot_product_attention.default: 1
+}  # which operand is summarised, where not the first
 _STATISTICS: dict[Any, Statistic] = {
+    _aten.scaled_dot_product_attention.default: _attention,
+    _aten.instance_norm.default: _instance_norm,
+    _aten.var.dim: _variance,
+    _aten.std.dim: _variance,
+    _aten.var_mean.dim: _variance,
+    _aten._softmax.default: _softmax,
+    _aten._log_softmax.default: _softmax,
     _aten.layer_norm.default: _layer_norm,
     _aten.rms_norm.default: _rms_norm,
     _aten.group_norm.default: _group_norm,

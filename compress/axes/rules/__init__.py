@@ -8,7 +8,20 @@ from compress.axes.rules import (
     _normalisation,
     _pooling,
     _product,
+    _recurrent,
     _shaping,
+    _windows,
 )
 
-__all__ = ["_convolution", "_elementwise", "_joining", "_linear", "_normalisation", "_pooling", "_product", "_shaping"]
+__all__ = [
+    "_convolution",
+    "_elementwise",
+    "_joining",
+    "_linear",
+    "_normalisation",
+    "_pooling",
+    "_product",
+    "_recurrent",
+    "_shaping",
+    "_windows",
+]

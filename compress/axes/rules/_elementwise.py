@@ -7,31 +7,28 @@ from typing import Any
 from torch import fx
 
 from compress.axes.labels import fixed
-from compress.axes.trace import Axes, Trace, argument, aten, rule
+from compress.axes.trace import Axes, Cut, Trace, argument, aten, rewrites, rule, set_argument
 
 _OPERATORS = aten(
-    "relu relu_ relu6 relu6_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu gelu_ silu silu_ mish "
-    "mish_ sigmoid sigmoid_ "
-    "tanh tanh_ hardtanh hardtanh_ hardswish hardswish_ hardsigmoid hardsigmoid_ softplus log_sigmoid softsign "
-    "logit erf exp exp_ log "
-    "log1p sqrt rsqrt square abs neg reciprocal sign sin cos floor ceil round trunc clamp clamp_ clamp.Tensor "
-    "clamp_min clamp_max "
-    "clamp_min_ clamp_max_ pow.Tensor_Scalar pow.Tensor_Tensor dropout dropout_ feature_dropout "
-    "feature_dropout_ alpha_dropout "
-    "bernoulli_.float bernoulli.p bernoulli clone contiguous detach detach_ alias lift_fresh_copy to.dtype "
-    "to.device to.dtype_layout "
-    "to.other _to_copy type_as float half double positive "
-    "add.Tensor add_.Tensor add.Scalar add_.Scalar sub.Tensor sub_.Tensor sub.Scalar rsub.Scalar rsub.Tensor "
-    "mul.Tensor mul_.Tensor "
-    "mul.Scalar mul_.Scalar div.Tensor div_.Tensor div.Scalar div_.Scalar div.Tensor_mode maximum minimum "
-    "where.self where.ScalarSelf "
-    "where.ScalarOther where.Scalar masked_fill.Scalar masked_fill_.Scalar masked_fill.Tensor lerp.Scalar "
-    "lerp.Tensor addcmul addcdiv "
-    "eq.Scalar ne.Scalar lt.Scalar le.Scalar gt.Scalar ge.Scalar eq.Tensor ne.Tensor lt.Tensor le.Tensor "
-    "gt.Tensor ge.Tensor "
-    "logical_not logical_and logical_or bitwise_not threshold threshold_ zero_ fill_.Scalar zeros_like "
-    "ones_like full_like "
-    "rand_like randn_like empty_like expand_as"
+    "_to_copy abs abs_ acos acosh add.Scalar add.Tensor add_.Scalar add_.Tensor addcdiv addcdiv_ addcmul addcmul_ "
+    "alias alpha_dropout asin asinh atan atan2 atanh bernoulli bernoulli.p bernoulli_.float bitwise_and.Tensor "
+    "bitwise_not bitwise_or.Tensor ceil celu celu_ clamp clamp.Tensor clamp_ clamp_max clamp_max_ clamp_min "
+    "clamp_min_ clip clip_ clone contiguous copy_ copysign.Tensor cos cos_ cosh detach detach_ div.Scalar "
+    "div.Tensor div.Tensor_mode div_.Scalar div_.Tensor div_.Tensor_mode double dropout dropout_ elu elu_ "
+    "empty_like eq.Scalar eq.Tensor erf erfc exp exp2 exp_ expand_as expm1 feature_alpha_dropout feature_dropout "
+    "feature_dropout_ fill.Scalar fill.Tensor fill_.Scalar fill_.Tensor float floor floor_divide "
+    "floor_divide.Scalar fmod.Scalar fmod.Tensor frac full_like ge.Scalar ge.Tensor gelu gelu_ gt.Scalar "
+    "gt.Tensor half hardshrink hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ hypot isfinite "
+    "isinf isnan le.Scalar le.Tensor leaky_relu leaky_relu_ lerp.Scalar lerp.Tensor lerp_.Scalar lerp_.Tensor "
+    "lift_fresh_copy log log10 log1p log2 log_sigmoid logaddexp logical_and logical_not logical_or logical_xor "
+    "logit lt.Scalar lt.Tensor masked_fill.Scalar masked_fill.Tensor masked_fill_.Scalar masked_fill_.Tensor "
+    "maximum minimum mish mish_ mul.Scalar mul.Tensor mul_.Scalar mul_.Tensor nan_to_num ne.Scalar ne.Tensor neg "
+    "neg_ ones_like positive pow.Scalar pow.Tensor_Scalar pow.Tensor_Tensor pow_.Scalar rand_like randn_like "
+    "reciprocal reciprocal_ relu relu6 relu6_ relu_ remainder.Scalar remainder.Tensor round rsqrt rsqrt_ "
+    "rsub.Scalar rsub.Tensor selu selu_ sgn sigmoid sigmoid_ sign silu silu_ sin sin_ sinh softplus softshrink "
+    "softsign sqrt sqrt_ square square_ sub.Scalar sub.Tensor sub_.Tensor tan tanh tanh_ threshold threshold_ "
+    "to.device to.dtype to.dtype_layout to.other trunc type_as where.Scalar where.ScalarOther where.ScalarSelf "
+    "where.self zero_ zeros_like"
 )
 
 
@@ -74,13 +71,39 @@ def prelu(trace: Trace, node: fx.Node) -> Any:
     return x
 
 
-@rule(
-    *aten(
-        "empty.memory_format zeros ones full rand randn arange arange.start arange.start_step scalar_tensor "
-        "new_zeros new_ones new_full "
-        "new_empty eye linspace"
-    )
-)
+_FILLED = aten("empty.memory_format zeros ones full rand randn")
+_FILLED_LIKE = aten("new_zeros new_ones new_full new_empty")
+_FOLLOWING = {*_OPERATORS, *aten("cat concat stack lstm.input gru.input rnn_tanh.input rnn_relu.input")}
+
+
+@rule(*_FILLED, *_FILLED_LIKE)
+def filled(trace: Trace, node: fx.Node) -> Any:
+    """A tensor filled alike everywhere can be made smaller, with whatever it is combined with."""
+    sizes = argument(node, _size_position(node), "size")
+    if not all(user.target in _FOLLOWING for user in node.users):
+        return trace.fixed(node)
+    return [
+        trace.labels.fresh(found) if isinstance(size, int) and size > 1 else fixed(found)
+        for size, found in zip(sizes, trace.shape(node), strict=True)
+    ]
+
+
+@rewrites(*_FILLED, *_FILLED_LIKE)
+def filled_sizes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
+    """Literal sizes follow what is kept."""
+    position = _size_position(old)
+    sizes = [
+        cut.kept(old, dim) if isinstance(size, int) else size
+        for dim, size in enumerate(argument(new, position, "size"))
+    ]
+    set_argument(new, position, "size", sizes)
+
+
+def _size_position(node: fx.Node) -> int:
+    return 1 if node.target in _FILLED_LIKE else 0
+
+
+@rule(*aten("arange arange.start arange.start_step scalar_tensor eye linspace"))
 def constructed(trace: Trace, node: fx.Node) -> Any:
-    """A tensor made inside the graph has literal sizes: what it is combined with must keep them."""
+    """A tensor of numbers in order: what it is combined with must keep them."""
     return trace.fixed(node)

@@ -167,6 +167,15 @@ def stack(trace: Trace, node: fx.Node) -> Any:
     return [*tied[:dim], fixed(len(parts)), *tied[dim:]]
 
 
+@rule(*aten("glu"))
+def gated(trace: Trace, node: fx.Node) -> Any:
+    """The first half of a dimension times the sigmoid of the second: both halves go together."""
+    x, dim = trace.axes(argument(node, 0, "self")), argument(node, 1, "dim", -1)
+    half = x[dim].size // 2
+    trace.labels.tie(x[dim][:half], x[dim][half:], f"gated by elements that never change ({trace.place(node)})")
+    return [labels[:half] if at == dim % len(x) else labels for at, labels in enumerate(x)]
+
+
 @rule(*aten("unbind.int"))
 def unbind(trace: Trace, node: fx.Node) -> Any:
     """One result for each element of a dimension, which stays."""

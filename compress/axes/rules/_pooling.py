@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -16,7 +17,10 @@ _POOLS = aten(
     "adaptive_avg_pool3d "
     "adaptive_max_pool2d max_pool2d_with_indices upsample_nearest2d.vec upsample_bilinear2d.vec upsample_bicubic2d.vec "
     "upsample_nearest2d upsample_bilinear2d "
-    "_upsample_bicubic2d_aa.vec _upsample_bilinear2d_aa.vec reflection_pad2d replication_pad2d"
+    "_upsample_bicubic2d_aa.vec _upsample_bilinear2d_aa.vec reflection_pad1d reflection_pad2d reflection_pad3d "
+    "replication_pad1d replication_pad2d replication_pad3d upsample_nearest1d.vec upsample_nearest3d.vec "
+    "upsample_linear1d.vec upsample_trilinear3d.vec _upsample_nearest_exact2d.vec adaptive_max_pool1d "
+    "adaptive_max_pool3d max_pool1d_with_indices max_pool3d_with_indices"
 )
 
 
@@ -31,12 +35,18 @@ def pool(trace: Trace, node: fx.Node) -> Any:
 
 
 def _pooled(trace: Trace, node: fx.Node, x: Axes, shape: tuple[int, ...]) -> Axes:
-    for space in x[2:]:
+    found = re.search(r"(\d)d", str(node.target))
+    assert found
+    lead = len(x) - int(found[1])
+    for space in x[lead:]:
         trace.labels.freeze(space, f"pooled over ({trace.place(node)})")
-    return [*x[:2], *(fixed(size) for size in shape[2:])]
+    return [*x[:lead], *(fixed(size) for size in shape[lead:])]
 
 
-@rule(*aten("mean mean.dim amax amin max min var.correction std.correction var.dim std.dim var_mean.correction"))
+@rule(
+    *aten("mean mean.dim amax amin max min var.correction std.correction var.dim std.dim"),
+    *aten("var_mean.correction var_mean.dim"),
+)
 def reduction(trace: Trace, node: fx.Node) -> Any:
     """Removing an element of a reduced dimension changes the statistic."""
     x, dims = trace.axes(argument(node, 0, "self")), argument(node, 1, "dim")
@@ -75,3 +85,27 @@ def _shaped(x: Axes, shape: tuple[int, ...], dim: int | None) -> Axes:
         return [fixed(size) for size in shape]
     left = x if len(shape) == len(x) else [labels for at, labels in enumerate(x) if at != dim % len(x)]
     return [labels if labels.size == size else fixed(size) for labels, size in zip(left, shape, strict=True)]
+
+
+@rule(*aten("grid_sampler"))
+def sampled(trace: Trace, node: fx.Node) -> Any:
+    """Channels pass through; places are computed from a grid, which stays."""
+    x, grid = trace.axes(node.args[0]), trace.axes(node.args[1])
+    for labels in (*x[2:], *grid[1:]):
+        trace.labels.freeze(labels, f"sampled at computed places ({trace.place(node)})")
+    return [*x[:2], *(fixed(size) for size in trace.shape(node)[2:])]
+
+
+@rule(*aten("fft_rfft fft_irfft fft_fft fft_ifft fft_rfft2 fft_irfft2 fft_fft2 fft_ifft2 fft_rfftn fft_irfftn"))
+def transformed(trace: Trace, node: fx.Node) -> Any:
+    """Dimensions that are transformed stay; the others pass through."""
+    x, shape = trace.axes(argument(node, 0, "self")), trace.shape(node)
+    default = [-1] if str(node.target).split(".")[1] in _ONE_DIMENSION else [-2, -1]
+    dims = argument(node, 2, "dim", default)
+    gone = {dim % len(x) for dim in ([dims] if isinstance(dims, int) else dims or range(len(x)))}
+    for dim in gone:
+        trace.labels.freeze(x[dim], f"Fourier transform along it ({trace.place(node)})")
+    return [fixed(shape[at]) if at in gone else labels for at, labels in enumerate(x)]
+
+
+_ONE_DIMENSION = {"fft_rfft", "fft_irfft", "fft_fft", "fft_ifft"}

@@ -45,6 +45,9 @@ def attention(trace: Trace, node: fx.Node) -> Any:
     labels.tie(query[-1], key[-1], f"compared with features that never change ({place})")
     labels.tie(key[-2], value[-2], f"attends to tokens that never change ({place})")
     labels.flag(key[-2], f"softmax over it ({place})")
+    if argument(node, 5, "is_causal"):
+        for tokens in (query[-2], key[-2]):
+            labels.freeze(tokens, f"the order of its elements matters ({place})")
     lead = list(trace.shape(node)[:-2])
     if argument(node, 7, "enable_gqa") and query[-3].size != key[-3].size:
         repeats = query[-3].size // key[-3].size

@@ -17,6 +17,7 @@ _VIEWS = aten(
 
 
 _SWAPS = aten("transpose.int swapaxes swapdims")
+_MOVES = aten("movedim.int movedim.intlist")
 
 
 @rule(*_VIEWS)
@@ -71,7 +72,7 @@ def _regroup(trace: Trace, sources: list[Array], sizes: list[int], place: str) -
     return trace.labels.factors(merged, sizes, f"split beside elements that never change ({place})")
 
 
-@rewrites(*aten("view reshape _unsafe_view view_copy expand"))
+@rewrites(*aten("view reshape _unsafe_view view_copy expand broadcast_to"))
 def literal_sizes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
     """Literal sizes follow what is kept."""
     new.update_arg(1, _kept_sizes(cut, old, argument(old, 1, "size"), argument(new, 1, "size"), 0))
@@ -104,7 +105,7 @@ def _kept_size(cut: Cut, old: fx.Node, size: Any, written: Any, dim: int) -> Any
         return graph.call_function(operator.floordiv, (product, cut.keep(old, dim).size))
 
 
-@rule(*aten("expand"))
+@rule(*aten("expand broadcast_to"))
 def expand(trace: Trace, node: fx.Node) -> Any:
     """New and stretched dimensions are literal; the others pass through."""
     x, shape = trace.axes(argument(node, 0, "self")), trace.shape(node)
@@ -114,7 +115,7 @@ def expand(trace: Trace, node: fx.Node) -> Any:
     ]
 
 
-@rule(*aten("permute transpose.int swapaxes swapdims t numpy_T movedim.int"))
+@rule(*aten("permute transpose.int swapaxes swapdims t numpy_T movedim.int movedim.intlist"))
 def permute(trace: Trace, node: fx.Node) -> Any:
     """Dimensions change places."""
     x = trace.axes(argument(node, 0, "self"))
@@ -125,10 +126,10 @@ def permute(trace: Trace, node: fx.Node) -> Any:
         swapped = list(x)
         swapped[first], swapped[second] = swapped[second], swapped[first]
         return swapped
-    if node.target is torch.ops.aten.movedim.int:
-        moved = list(x)
-        moved.insert(argument(node, 2, "destination") % len(x), moved.pop(argument(node, 1, "source")))
-        return moved
+    if node.target in _MOVES:
+        numbered = torch.empty(tuple(range(1, len(x) + 1)), device="meta")
+        moved = numbered.movedim(argument(node, 1, "source"), argument(node, 2, "destination"))
+        return [x[number - 1] for number in moved.shape]
     return x[::-1]
 
 
@@ -192,14 +193,36 @@ def lanes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
     new.update_arg(1, int(keep.any(axis=1).sum()))
 
 
-@rule(*aten("repeat"))
+@rule(*aten("repeat tile"))
 def repeat(trace: Trace, node: fx.Node) -> Any:
     """Repeated dimensions hold their elements several times; the others pass through."""
-    x, times = trace.axes(argument(node, 0, "self")), argument(node, 1, "repeats")
-    shape = trace.shape(node)
+    x, shape = trace.axes(argument(node, 0, "self")), trace.shape(node)
+    times = node.args[1]
+    assert isinstance(times, (list, tuple))
     lead = len(shape) - len(x)
+    times = [*[1] * (len(shape) - len(times)), *times]  # tile may name fewer dimensions than there are
     result: Axes = [fixed(size) for size in shape[:lead]]
     for labels, count in zip(x, times[lead:], strict=True):
         copies = count if isinstance(count, int) else 1
         result.append(trace.labels.product([fixed(copies), labels]) if copies > 1 else labels)
     return result
+
+
+@rule(*aten("repeat_interleave.self_int"))
+def repeat_interleave(trace: Trace, node: fx.Node) -> Any:
+    """Each element of a dimension several times in a row; it goes with all its copies."""
+    x, dim = trace.axes(argument(node, 0, "self")), argument(node, 2, "dim")
+    if dim is None or not isinstance(times := argument(node, 1, "repeats"), int):
+        return trace.refuse(node, "repetition of a flattened tensor or a computed number of times")
+    repeated = trace.labels.product([x[dim], fixed(times)])
+    return [repeated if at == dim % len(x) else labels for at, labels in enumerate(x)]
+
+
+@rule(*aten("view_as_real view_as_complex"))
+def complex_view(trace: Trace, node: fx.Node) -> Any:
+    """The last dimension of a complex number's real form holds its two parts, which stay."""
+    x = trace.axes(node.args[0])
+    if node.target is torch.ops.aten.view_as_real.default:
+        return [*x, fixed(2)]
+    trace.labels.freeze(x[-1], f"parts of complex numbers ({trace.place(node)})")
+    return x[:-1]

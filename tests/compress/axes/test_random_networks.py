@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from compress import Program
 from compress.plan import Kept, Plan
 from compress.pruning import apply_plan
 from tests.compress.axes.drawing import SIZE, Drawn, Layer, networks
+from tests.compress.axes.drawing_tokens import KINDS, Block, DrawnTokens, token_networks
 from tests.compress.proofs import distance, odd_keeps, outputs, prove, train_once
 
 # Shrinking a failure takes minutes, since every step captures a network: the drawn one is short enough to read.
@@ -40,6 +42,29 @@ def test_permuted_and_cut_networks_compute_what_they_should(layers: tuple[Layer,
     proof.check()
     assert not proof.analysis.unknown
     train_once(proof.smaller)
+
+
+def drawn_tokens(blocks: tuple[Block, ...], *, class_token: bool) -> Program:
+    torch.manual_seed(0)
+    return compress.capture(DrawnTokens(blocks, class_token=class_token), (torch.randn(2, 3, 8, 8),))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_token_block_computes_what_it_should(kind: str) -> None:
+    proof = prove(drawn_tokens((Block(kind, KINDS.index(kind), "layer"),), class_token=bool(KINDS.index(kind) % 2)), 1)
+    proof.check()
+    assert not proof.analysis.unknown
+    train_once(proof.smaller)
+
+
+@settings(_FEW, max_examples=10)
+@given(token_networks(), st.booleans(), st.integers(0, 1000))
+def test_permuted_and_cut_token_networks_compute_what_they_should(
+    blocks: tuple[Block, ...], class_token: bool, seed: int
+) -> None:
+    proof = prove(drawn_tokens(blocks, class_token=class_token), seed)
+    proof.check()
+    assert not proof.analysis.unknown
 
 
 @settings(_FEW, max_examples=5)
