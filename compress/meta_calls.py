@@ -4,35 +4,77 @@ takes up to a millisecond of Python.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 Execute = Callable[[Any, Sequence[Any], dict[str, Any]], Any]
 _MOST = 1 << 15  # calls remembered; a network of 20,000 distinct operators still fits
-_remembered: dict[Hashable, Any] = {}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a call returned, and for each tensor in it which operand's storage it is a view of (None: of none)."""
+
+    result: Any
+    sources: tuple[int | None, ...]
+
+
+_remembered: dict[Hashable, _Found] = {}
 
 
 def call(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """:func:`run`, or what it returned for operands of the same shapes, strides and types and the same literals.
 
-    Shape, strides and type of the result are right; its storage is not: it may be shared with unrelated callers, and a
-    view need not share its operand's. Nobody may reshape it in place.
+    Shape, strides and type of the result are right; its storage is not: it is shared with unrelated callers, and a
+    view does not share its operand's. Nobody may reshape it in place.
     """
+    found = _found(target, args, kwargs)
+    return run(target, args, kwargs) if found is None else found.result
+
+
+def call_with_storage(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """As :func:`call`, but the result has a storage of its own, or its operand's where it is a view."""
+    found = _found(target, args, kwargs)
+    if found is None:
+        return run(target, args, kwargs)
+    operands = list(_tensors([*args, *kwargs.values()]))
+    sources = iter(found.sources)
+    return _rebuilt(found.result, operands, sources)
+
+
+def _found(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> _Found | None:
+    """The remembered call, made where it is new; None for calls that cannot be remembered."""
     if not isinstance(target, torch._ops.OpOverload):
-        return target(*args, **kwargs)  # arithmetic on sizes
+        return None
     try:
         key = (target, _key(args), _key(kwargs))
-        found = _remembered.get(key, _remembered)  # the table itself stands for "not there"
+        found = _remembered.get(key)
     except TypeError:  # an argument that cannot be a key
-        return run(target, args, kwargs)
-    if found is _remembered:
-        found = run(target, args, kwargs)
-        if len(_remembered) >= _MOST:
-            _remembered.clear()
-        _remembered[key] = found
+        return None
+    if found is None:
+        found = _made(target, args, kwargs)
+        if found is not None:
+            if len(_remembered) >= _MOST:
+                _remembered.clear()
+            _remembered[key] = found
     return found
+
+
+def _made(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> _Found | None:
+    """Run on operands with storages of their own, so that it shows which of them the results are views of."""
+    own_args, own_kwargs = _apart(args), _apart(kwargs)
+    result = run(target, own_args, own_kwargs)
+    tensors = list(_tensors(result))
+    storages = [_storage(tensor) for tensor in tensors]
+    owners = {_storage(tensor): at for at, tensor in enumerate(_tensors([*own_args, *own_kwargs.values()]))}
+    sources = tuple(owners.get(storage) for storage in storages)
+    fresh = [storage for storage, source in zip(storages, sources, strict=True) if source is None]
+    if len(set(fresh)) < len(fresh):
+        return None  # results that share a new storage among themselves
+    return _Found(result, sources)
 
 
 def run(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -51,6 +93,39 @@ def forget() -> None:
 def remembered() -> int:
     """How many distinct calls are remembered."""
     return len(_remembered)
+
+
+def _apart(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    if isinstance(value, (list, tuple)):
+        return [_apart(item) for item in value]
+    return {name: _apart(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _rebuilt(value: Any, operands: Sequence[torch.Tensor], sources: Iterator[int | None]) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_rebuilt(item, operands, sources) for item in value]
+    if not isinstance(value, torch.Tensor):
+        return value
+    source = next(sources)
+    if source is None:
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    return torch.empty(0, dtype=value.dtype, device="meta").set_(
+        operands[source].untyped_storage(), 0, value.shape, value.stride()
+    )
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _key(value: Any) -> Hashable:

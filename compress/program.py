@@ -67,8 +67,9 @@ class Program:
         for name, tensor in tensors.items():
             if name not in self.tied:
                 plant(self._root, name, self._as_parameter(name, tensor), persistent=name not in self.transient)
+        planted = self.tensors if self.tied else {}
         for name, owner in self.tied.items():
-            plant(self._root, name, self.tensors[owner], persistent=name not in self.transient)
+            plant(self._root, name, planted[owner], persistent=name not in self.transient)
 
     def _as_parameter(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         if name not in self._parameters:
@@ -78,9 +79,10 @@ class Program:
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every parameter, buffer and constant by name, as they are now (shared, not copied)."""
-        named: dict[str, torch.Tensor] = dict(self._root.named_parameters(remove_duplicate=False))
-        named.update(self._root.named_buffers(remove_duplicate=False))
-        return named
+        parameters: dict[str, torch.Tensor] = {}
+        buffers: dict[str, torch.Tensor] = {}
+        _collect(self._root, "", parameters, buffers)
+        return parameters | buffers
 
     @property
     def parameter_names(self) -> frozenset[str]:
@@ -161,9 +163,13 @@ class Program:
         return self.rebuilt({name: tensor.detach().clone() for name, tensor in self.tensors.items()}, self.graphs)
 
     def rebuilt(self, tensors: Mapping[str, torch.Tensor], graphs: Mapping[bool, fx.Graph]) -> Program:
-        """Return a Program with these tensors and (copied) graphs, everything else as here. Ties hold by name."""
+        """Return a Program with these tensors and graphs, everything else as here. Ties hold by name.
+
+        This Program's own graphs are copied; others are taken over.
+        """
+        own = {id(graph) for graph in self.graphs.values()}
         return Program(
-            graphs={mode: copy_graph(graph) for mode, graph in graphs.items()},
+            graphs={mode: copy_graph(graph) if id(graph) in own else graph for mode, graph in graphs.items()},
             tensors=tensors,
             parameters=self._parameters,
             transient=self.transient,
@@ -199,8 +205,11 @@ class Program:
 
     def structure(self) -> dict[str, Any]:
         """Both graphs and all tensor shapes as JSON: equal for networks that differ only in their weights."""
+        graphs = {str(mode): graph_to_json(graph) for mode, graph in sorted(self.graphs.items())}
+        return {"graphs": graphs} | self._interface()
+
+    def _interface(self) -> dict[str, Any]:
         return {
-            "graphs": {str(mode): graph_to_json(graph) for mode, graph in sorted(self.graphs.items())},
             "shapes": {name: [str(tensor.dtype), *tensor.shape] for name, tensor in sorted(self.tensors.items())},
             "inputs": [list(spec) for spec in self.inputs],
         }
@@ -209,8 +218,7 @@ class Program:
         """SHA-256 of names, types and shapes of all tensors and of the inputs; independent of torch's version."""
         import json
 
-        kept = {key: value for key, value in self.structure().items() if key != "graphs"}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self._interface(), sort_keys=True).encode()).hexdigest()
 
     def fingerprint(self) -> str:
         """SHA-256 over structure and every weight, as 64 hexadecimal digits."""
@@ -250,6 +258,19 @@ class Program:
         from compress.storing import save
 
         save(self, path, overwrite=overwrite)
+
+
+def _collect(
+    module: nn.Module, prefix: str, parameters: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor]
+) -> None:
+    """As ``named_parameters`` and ``named_buffers`` with duplicates, in one walk and in their order."""
+    for held, found in ((module._parameters, parameters), (module._buffers, buffers)):
+        for name, tensor in held.items():
+            if tensor is not None:
+                found[prefix + name] = tensor
+    for name, child in module._modules.items():
+        if child is not None:
+            _collect(child, f"{prefix}{name}.", parameters, buffers)
 
 
 def open_dimensions(rank: int, *, dynamic_size: bool) -> dict[int, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from compress.meta_calls import Execute, call, run
+from compress.meta_calls import Execute, call, call_with_storage, run
 
 Shapes = dict[Any, Any]  # by node
 
@@ -27,8 +27,7 @@ def shapes_of(
         tensors: the Program's tensors by name.
         inputs: shape and dtype per placeholder name; the shapes recorded at capture where None.
     """
-    remembers = not any(_reshapes_in_place(node.target) for node in graph.nodes)
-    return shapes_in(_executed(graph, tensors, inputs, call if remembers else run))
+    return shapes_in(_executed(graph, tensors, inputs, call))
 
 
 def shapes_in(values: Mapping[fx.Node, Any]) -> Shapes:
@@ -44,13 +43,15 @@ def meta_values(
     """Return for each node its value on the meta device, views sharing their storage; arguments as for
     :func:`shapes_of`.
     """
-    return _executed(graph, tensors, inputs, run)
+    return _executed(graph, tensors, inputs, call_with_storage)
 
 
 def _executed(
     graph: fx.Graph, tensors: Mapping[str, torch.Tensor], inputs: Any, execute: Execute
 ) -> dict[fx.Node, Any]:
     values: dict[fx.Node, Any] = {}
+    if any(_reshapes_in_place(node.target) for node in graph.nodes):
+        execute = run
     with torch.no_grad():
         for node in graph.nodes:
             values[node] = _value(node, values, tensors, inputs, execute)

@@ -7,8 +7,8 @@ import torch
 from torch import fx, nn
 
 from compress import meta_calls
-from compress.shapes import shapes_of
-from tests.compress.networks import captured
+from compress.shapes import meta_values, shapes_of
+from tests.compress.networks import Classifier, captured
 
 _aten = torch.ops.aten
 
@@ -77,3 +77,33 @@ def test_repeated_blocks_are_run_once() -> None:
         return meta_calls.remembered()
 
     assert calls(12) == calls(3)
+
+
+def test_views_share_their_operands_storage_and_nothing_else_does() -> None:
+    def storage(tensor: torch.Tensor) -> int:
+        return int(tensor.untyped_storage()._cdata)
+
+    for _ in range(2):  # found, then remembered
+        x = meta(2, 6)
+        turned, parts, sums = (
+            meta_calls.call_with_storage(_aten.t.default, [x], {}),
+            meta_calls.call_with_storage(_aten.split.Tensor, [x, 2, 1], {}),
+            meta_calls.call_with_storage(_aten.add.Tensor, [x, x], {}),
+        )
+        assert turned.shape == (6, 2)
+        assert turned.stride() == (1, 6)
+        assert [tuple(part.shape) for part in parts] == [(2, 2)] * 3
+        assert {storage(turned), *map(storage, parts)} == {storage(x)}
+        assert storage(sums) != storage(x)
+        assert storage(meta_calls.call_with_storage(_aten.relu_.default, [x], {})) == storage(x)
+
+
+def test_remembered_values_equal_values_run_anew() -> None:
+    program = captured(Classifier())
+    meta_calls.forget()
+    for _ in range(2):
+        found = meta_values(program.graphs[False], program.tensors, program.input_shapes(batch=2))
+        for node, value in found.items():
+            if node.op == "call_function":
+                plain = meta_calls.run(node.target, *fx.map_arg((node.args, node.kwargs), found.__getitem__))
+                assert (plain.shape, plain.stride(), plain.dtype) == (value.shape, value.stride(), value.dtype)
