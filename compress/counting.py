@@ -80,14 +80,15 @@ def count(program: Program) -> Count:
     graph, tensors = program.graphs[False], program.tensors
     values = meta_values(graph, tensors, program.input_shapes(batch=1))
     shapes = shapes_in(values)
-    layers = tuple(layer for node in graph.nodes if (layer := _layer(node, shapes, tensors)) is not None)
-    owned = [tensor for name, tensor in tensors.items() if name in program.parameter_names and name not in program.tied]
+    nonzero = _Nonzero(tensors)
+    layers = tuple(layer for node in graph.nodes if (layer := _layer(node, shapes, nonzero)) is not None)
+    owned = {name: x for name, x in tensors.items() if name in program.parameter_names and name not in program.tied}
     stored = [tensor for name, tensor in tensors.items() if name not in program.tied]
     return Count(
         macs=sum(layer.macs for layer in layers),
         nonzero_macs=sum(layer.nonzero_macs for layer in layers),
-        params=sum(tensor.numel() for tensor in owned),
-        nonzero_params=sum(int(torch.count_nonzero(tensor)) for tensor in owned),
+        params=sum(tensor.numel() for tensor in owned.values()),
+        nonzero_params=sum(nonzero.count(name) for name in owned),
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in stored),
         memory=peak_memory(graph, values),
         input_shapes={spec.name: spec.shape for spec in program.inputs},
@@ -95,13 +96,27 @@ def count(program: Program) -> Count:
     )
 
 
-def _layer(node: fx.Node, shapes: Shapes, tensors: dict[str, torch.Tensor]) -> LayerCount | None:
+class _Nonzero:
+    """Counts each tensor's elements that are not zero once: a tensor that tied names share, or several calls, too."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
+        self.tensors = tensors
+        self._counts: dict[int, int] = {}
+
+    def count(self, name: str) -> int:
+        tensor = self.tensors[name]
+        if id(tensor) not in self._counts:
+            self._counts[id(tensor)] = int(torch.count_nonzero(tensor))
+        return self._counts[id(tensor)]
+
+
+def _layer(node: fx.Node, shapes: Shapes, nonzero: _Nonzero) -> LayerCount | None:
     macs = node_macs(node, shapes)
     if macs is None:
         return None
     weight = weight_name(node)
-    tensor = tensors[weight] if weight is not None else None
-    share = 1.0 if tensor is None or not tensor.numel() else int(torch.count_nonzero(tensor)) / tensor.numel()
+    tensor = nonzero.tensors[weight] if weight is not None else None
+    share = 1.0 if weight is None or tensor is None or not tensor.numel() else nonzero.count(weight) / tensor.numel()
     return LayerCount(
         name=layer_name(node),
         kind=str(node.target).split(".")[1],

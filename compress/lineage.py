@@ -10,7 +10,6 @@ from compress.axes.analysis import Analysis
 from compress.axes.groups import Group, Member
 from compress.axes.labels import Array
 from compress.axes.surgery import kept_atoms
-from compress.sizes import SizeModel
 
 
 class Lineage:
@@ -18,7 +17,6 @@ class Lineage:
 
     def __init__(self, origin: Analysis) -> None:
         self.origin = origin
-        self._sizes = SizeModel(origin, origin.prunable)
         self._left = {name: [np.arange(size) for size in t.shape] for name, t in origin.program.tensors.items()}
         self._members: dict[tuple[str, int], list[tuple[Group, Member]]] = {}
         for group in origin.prunable:
@@ -58,7 +56,7 @@ class Lineage:
         return found
 
     def relative(self, measure: str) -> float:
-        """What is left of the first network in MACs, parameters or channels, as a share (:class:`SizeModel`)."""
+        """What is left of the first network in MACs, parameters or channels, as a share (:class:`~compress.sizes.SizeModel`)."""
         kept = self.kept()
         widths = [kept[group.name].size if group.name in kept else group.width for group in self.origin.prunable]
-        return float(self._sizes.relative(measure, np.array(widths, np.int64))[0])
+        return float(self.origin.sizes.relative(measure, np.array(widths, np.int64))[0])

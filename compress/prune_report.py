@@ -11,7 +11,6 @@ from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
 from compress.counting import Count
 from compress.program import Program
-from compress.sizes import SizeModel
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,8 @@ def report(
 
 def reachable_macs(analysis: Analysis) -> float:
     """Share of the network's MACs that can be removed at most: all groups at one atom."""
-    groups = analysis.prunable
-    least = np.ones(len(groups), np.int64)
-    return 1.0 - float(SizeModel(analysis, groups).relative("macs", least)[0])
+    least = np.ones(len(analysis.prunable), np.int64)
+    return 1.0 - float(analysis.sizes.relative("macs", least)[0])
 
 
 def _achieved(analysis: Analysis, kept: Mapping[str, Array], measure: str, before: Count, after: Count) -> str:

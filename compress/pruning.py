@@ -23,7 +23,6 @@ from compress.plan import Kept, Plan
 from compress.program import Program
 from compress.prune_report import PruneReport, report
 from compress.schedules import SCHEDULES, check_schedule
-from compress.sizes import SizeModel
 
 if TYPE_CHECKING:
     from compress.data import DataSource
@@ -288,9 +287,8 @@ def _choose(
     batches = _batches(data, request.seed) if data is not None else None
     ranked = [group for group in groups if group.name not in shielded]
     scores = request.ranking.scores(ScoreContext(analysis, batches, request.seed), ranked)
-    model = SizeModel(analysis, groups)
     allocation = allocate(
-        model,
+        analysis.sizes,
         groups,
         scores,
         step.target,

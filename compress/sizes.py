@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import fx
 
 from compress.axes.analysis import Analysis
@@ -61,6 +62,7 @@ class SizeModel:
             "ratio": self._channel_terms(groups),
         }
         self._matrix = self._packed_lengths()
+        self._powers = _rectangle(list(self._monomials))  # the groups that each monomial is a product of
         self.full = np.array([group.width for group in groups], np.int64)
 
     def cost(self, measure: str, widths: Widths) -> Figures:
@@ -72,8 +74,9 @@ class SizeModel:
 
     def _parts(self, measure: str, choices: Widths) -> Figures:
         """The size of each summand (for memory: of each buffer) for each choice, of shape (choices, summands)."""
-        products = np.stack([choices[:, list(groups)].prod(axis=1) for groups in self._monomials], axis=1)
-        lengths = np.concatenate([products @ self._matrix.T, np.ones((len(choices), 1))], axis=1)
+        padded = np.concatenate([choices, np.ones((len(choices), 1))], axis=1)
+        products = padded[:, self._powers].prod(axis=2)
+        lengths = np.concatenate([(self._matrix @ products.T).T, np.ones((len(choices), 1))], axis=1)
         factors, coefficients = self._terms[measure]
         return np.asarray(np.prod(lengths[:, factors], axis=2) * coefficients, np.float64)
 
@@ -94,11 +97,16 @@ class SizeModel:
         """The axis' length: an index of one group adds its width's share, one of a product the product of the
         shares.
         """
-        position, atom = self._analysis.atoms.expanded(self._analysis.atoms.of(axis))
+        atoms = self._analysis.atoms
+        position, atom = atoms.expanded(atoms.of(axis))
         owner = self._owner[atom]
         stays = self._width.size - 1
-        parts = np.bincount(position, minlength=axis.size)
         length: dict[int, float] = {}
+        if position.size == axis.size:
+            for group, count in _tally(owner):
+                self._add(length, () if group == stays else (group,), float(count))
+            return length
+        parts = np.bincount(position, minlength=axis.size)
         for depth in np.unique(parts).tolist():
             tuples = np.sort(owner[parts[position] == depth].reshape(-1, depth), axis=1)
             found, counts = np.unique(tuples, axis=0, return_counts=True)
@@ -110,17 +118,15 @@ class SizeModel:
         column = self._monomials.setdefault(groups, len(self._monomials))
         length[column] = length.get(column, 0.0) + count / float(np.prod(self._width[list(groups)]))
 
-    def _packed_lengths(self) -> Figures:
-        matrix = np.zeros((len(self._lengths), len(self._monomials)))
-        for row, length in enumerate(self._lengths):
-            matrix[row, list(length)] = list(length.values())
-        return matrix
+    def _packed_lengths(self) -> csr_array:
+        sizes = [len(length) for length in self._lengths]
+        columns = [column for length in self._lengths for column in length]
+        shares = [share for length in self._lengths for share in length.values()]
+        rows = np.repeat(np.arange(len(sizes)), sizes)
+        return csr_array((shares, (rows, columns)), shape=(len(sizes), len(self._monomials)), dtype=np.float64)
 
     def _packed(self, terms: list[tuple[list[int], float]]) -> tuple[Array, Figures]:
-        depth = max([1, *(len(rows) for rows, _ in terms)])
-        unit = -1  # the appended column of ones
-        factors = np.array([rows + [unit] * (depth - len(rows)) for rows, _ in terms], np.int64).reshape(-1, depth)
-        return factors, np.array([coefficient for _, coefficient in terms], np.float64)
+        return _rectangle([rows for rows, _ in terms]), np.array([coefficient for _, coefficient in terms], np.float64)
 
     def _mac_terms(self, shapes: Shapes) -> tuple[Array, Figures]:
         program, trace = self._analysis.program, self._analysis.traces[False]
@@ -162,6 +168,21 @@ class SizeModel:
             self._lengths.append({self._monomials.setdefault((position,), len(self._monomials)): 1.0})
             terms.append(([len(self._lengths) - 1], float(group.cell)))
         return self._packed(terms)
+
+
+def _rectangle(rows: Sequence[Sequence[int]]) -> Array:
+    """Rows of indices, filled up with -1: the last column of a table, which holds ones."""
+    depth = max([1, *(len(row) for row in rows)])
+    return np.array([[*row, *[-1] * (depth - len(row))] for row in rows], np.int64).reshape(-1, depth)
+
+
+def _tally(owner: Array) -> list[tuple[int, int]]:
+    """How often each owner occurs, in ascending order; neighbours mostly have the same."""
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    counts: dict[int, int] = {}
+    for one, length in zip(owner[first].tolist(), np.diff(first, append=owner.size).tolist(), strict=True):
+        counts[one] = counts.get(one, 0) + length
+    return sorted(counts.items())
 
 
 def _mac_axes(node: fx.Node, trace: Trace) -> list[list[Array]]:

@@ -5,6 +5,8 @@ classed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import fx
@@ -17,6 +19,9 @@ from compress.axes.trace import Axes, Trace
 from compress.program import Program
 from compress.shapes import shapes_of
 
+if TYPE_CHECKING:
+    from compress.sizes import SizeModel
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -28,10 +33,17 @@ class Analysis:
     traces: dict[bool, Trace]
     groups: list[Group]
 
-    @property
+    @cached_property
     def prunable(self) -> list[Group]:
         """Groups that can shrink."""
         return [group for group in self.groups if group.kind != "frozen"]
+
+    @cached_property
+    def sizes(self) -> SizeModel:
+        """What any choice of widths of the prunable groups costs."""
+        from compress.sizes import SizeModel
+
+        return SizeModel(self, self.prunable)
 
     @property
     def unknown(self) -> dict[str, str]:
