@@ -56,7 +56,7 @@ class Lineage:
         return found
 
     def relative(self, measure: str) -> float:
-        """What is left of the first network in MACs, parameters or channels, as a share (:class:`~compress.sizes.SizeModel`)."""
+        """What is left of the first network in MACs, parameters or channels, as a share."""
         kept = self.kept()
         widths = [kept[group.name].size if group.name in kept else group.width for group in self.origin.prunable]
         return float(self.origin.sizes.relative(measure, np.array(widths, np.int64))[0])
