@@ -44,6 +44,10 @@ class PlanError(InputError):
     """A pruning request or a plan does not fit the network."""
 
 
+class EagerError(InputError):
+    """A plan cannot be applied to a Python class: its code spells a size out. The message names the line."""
+
+
 class DataError(InputError):
     """A data set is missing, malformed or does not fit the network."""
 

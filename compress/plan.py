@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from compress.axes.analysis import Analysis
 from compress.axes.groups import Group
 from compress.axes.labels import Array
 from compress.errors import PlanError
 from compress.files import write_text
+from compress.program import TensorSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 VERSION = 1
 FORMAT = "compress-plan"
@@ -33,11 +38,14 @@ class Kept:
 
 @dataclass(frozen=True)
 class Plan:
-    """Kept positions by group name, and the settings that they were chosen with (for the record only)."""
+    """Kept positions by group name, the settings that they were chosen with (for the record only), and the inputs of
+    the network that the plan was made for.
+    """
 
     groups: Mapping[str, Kept]
     structure: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[TensorSpec, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON types."""
@@ -51,6 +59,7 @@ class Plan:
             "version": VERSION,
             "structure": self.structure,
             "settings": settings,
+            "inputs": [[spec.name, list(spec.shape), spec.dtype] for spec in self.inputs],
             "groups": groups,
         }
 
@@ -99,7 +108,31 @@ class Plan:
             )
         groups = {str(name): _kept(str(name), entry, where) for name, entry in document["groups"].items()}
         settings = document.get("settings") or {}
-        return cls(groups, document.get("structure"), settings if isinstance(settings, dict) else {})
+        settings = settings if isinstance(settings, dict) else {}
+        return cls(groups, document.get("structure"), settings, _inputs(document.get("inputs", []), where))
+
+    def apply_to(self, module: nn.Module, example_inputs: Sequence[Any] | None = None) -> nn.Module:
+        """Cut the user's own ``module`` as the plan says, in place, and return it: the class stays what it is.
+
+        Parameters and buffers are sliced (new ``nn.Parameter`` objects: make optimizers afterwards), and the whole
+        numbers that the class keeps as attributes (``num_heads``, ``normalized_shape``, ``groups`` ...) are corrected
+        where capturing shows them to be widths. Then the module is captured anew: both its graphs must be those of the
+        pruned Program, and compute the same in float64 with everything randomised. Where a class derives attention's
+        scale from a width that shrank, the weights before it take the factor, so that the function stays.
+
+        Args:
+            module: the dense network, in any mode, on any device.
+            example_inputs: what to capture with; by default tensors of the shapes that the plan was made with.
+
+        Raises:
+            EagerError: the class spells out a size that the plan changes; the error names file, line and, where there
+                is one, the attribute. The module is as it was.
+            PlanError: the plan does not fit the network, or records no input shapes and none were given.
+            CaptureError: the module cannot be captured.
+        """
+        from compress.eager.applying import apply_plan_to
+
+        return apply_plan_to(self, module, example_inputs)
 
     def validated(self, analysis: Analysis) -> dict[str, Array]:
         """Check the plan against a network's groups and return the kept positions by group.
@@ -129,6 +162,19 @@ def _kept(name: str, entry: Any, where: str) -> Kept:
     return Kept(
         entry["width"], tuple(entry["keep"]), tuple(str(layer) for layer in layers) if isinstance(layers, list) else ()
     )
+
+
+def _inputs(entries: Any, where: str) -> tuple[TensorSpec, ...]:
+    try:
+        found = tuple(
+            TensorSpec(str(name), tuple(int(size) for size in shape), str(dtype)) for name, shape, dtype in entries
+        )
+        sound = all(isinstance(getattr(torch, spec.dtype, None), torch.dtype) and min(spec.shape) > 0 for spec in found)
+    except (TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise PlanError("its 'inputs' are not names with shapes and types", where=where)
+    return found
 
 
 def _check(name: str, kept: Kept, group: Group) -> None:

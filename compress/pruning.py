@@ -305,7 +305,9 @@ def _choose(
     if request.steps > 1:
         settings |= {"step": step.number, "step_target": str(step.target)}
     notes = [allocation.note, _overruled(step.fixed, shielded)]
-    return Plan(kept, analysis.program.structure_hash(), settings), "; ".join(note for note in notes if note) or None
+    program = analysis.program
+    plan = Plan(kept, program.structure_hash(), settings, program.inputs)
+    return plan, "; ".join(note for note in notes if note) or None
 
 
 def _overruled(asked: Mapping[str, float], shielded: Mapping[str, str]) -> str | None:

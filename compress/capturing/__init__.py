@@ -3,5 +3,6 @@
 from compress.capturing._capture import capture
 from compress.capturing._foreign import from_exported
 from compress.capturing._stage import Stage
+from compress.capturing._unlift import CALL
 
-__all__ = ["Stage", "capture", "from_exported"]
+__all__ = ["CALL", "Stage", "capture", "from_exported"]
