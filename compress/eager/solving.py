@@ -54,6 +54,14 @@ class Wanted:
     after: tuple[int, ...]
     cuts: bool
 
+    def met(self, numbers: Mapping[Attribute, int]) -> bool:
+        """Whether everything that it must hand over comes from attributes that say so now."""
+        if self.cuts or not _aligned(self.before, self.call.numbers):
+            return False
+        triples = zip(self.call.numbers, self.before, self.after, strict=False)
+        changed = [(given, now) for given, was, now in triples if was != now]
+        return all(isinstance(given, Width) and _value(given.origin, numbers) == now for given, now in changed)
+
     def unmet(self, numbers: Mapping[Attribute, int]) -> bool:
         """Whether the call cannot hand it over, whatever else happens."""
         if self.cuts:
@@ -90,7 +98,8 @@ class Solution:
         numbers = {**self.present, **self.numbers}
         earlier = [item for item in self.wanted if item.position <= position]
         unmet = [item for item in earlier if item.unmet(numbers)]
-        here = [item for item in self.wanted if item.position >= position and item.call.line == line]
+        later = [item for item in self.wanted if item.position >= position and item.call.line == line]
+        here = [item for item in later if not item.met(numbers)]
         return next(iter(unmet[-1:] or here), None)
 
 
@@ -140,7 +149,7 @@ def _compare(
     call = calls[before.meta["call"]] if "call" in before.meta else None
     if call is not None and old != new:
         cuts = len(old) != len(new)  # a cut into equal pieces was rewritten with the sizes of all
-        yield Wanted(before.meta["call"], call, old, tuple(after.args[1]) if cuts else new, cuts)  # type: ignore[arg-type]
+        yield Wanted(before.meta["call"], call, old, _pieces(after) if cuts else new, cuts)
     if len(old) != len(new):
         return  # an operator that was rewritten in another form: the capture of the edited module decides
     given = call.numbers if call is not None else ()
@@ -164,15 +173,21 @@ def _equal_pieces(before: fx.Node, after: fx.Node) -> tuple[int, ...] | None:
     """The literals of a cut into equal pieces, where those of the pruned graph, all spelled out, still are equal."""
     if before.target is after.target or len(before.args) < 2 or not isinstance(before.args[1], int):
         return None
-    sizes = after.args[1]
-    assert isinstance(sizes, (list, tuple))
+    sizes: Any = after.args[1]
     first, last = sizes[0], sizes[-1]
     if any(size != first for size in sizes[:-1]) or not isinstance(last, int) or last > first:
         return None
     literals = list(_numbers(before))
     if before.target is torch.ops.aten.split.Tensor:
         literals[0] = first
+    elif first != -(-sum(sizes) // literals[0]):
+        return None  # a chunk into that many pieces makes others
     return tuple(literals)
+
+
+def _pieces(node: fx.Node) -> tuple[int, ...]:
+    sizes: Any = node.args[1]
+    return tuple(sizes)
 
 
 def _numbers(node: fx.Node) -> Iterator[int]:
