@@ -221,7 +221,8 @@ def _composed(lineage: Lineage, request: _Request, smaller: Program) -> Plan:
         name: Kept(groups[name].width, tuple(positions.tolist()), groups[name].producers)
         for name, positions in lineage.kept().items()
     }
-    plan = Plan(kept, lineage.origin.program.structure_hash(), request.settings())
+    program = lineage.origin.program
+    plan = Plan(kept, program.structure_hash(), request.settings(), program.inputs)
     at_once = remove(lineage.origin, plan.validated(lineage.origin))
     if at_once.structure_hash() != smaller.structure_hash():
         raise PlanError(
