@@ -174,7 +174,7 @@ def _cut(
         plan, note = _choose(present, request, _step(request, present, lineage, number), data)
         positions = plan.validated(present)
         smaller = remove(present, positions)
-        _record(smaller, plan)
+        _record(smaller, plan, None if number == 1 else present.program.fingerprint())
         plans.append(plan)
         if lineage is not None:
             lineage.cut(present, positions)
@@ -236,7 +236,10 @@ def _overall(lineage: Lineage, request: _Request, note: str | None) -> str | Non
     reached = lineage.relative(request.target.measure)
     if note is None or abs(reached - request.target.share) <= TOLERANCE:
         return None
-    return f"{request.target.measure}={reached:.3f} after {request.steps} steps; of the last step: {note}"
+    return (
+        f"{request.target.measure}={reached:.3f} after {request.steps} steps (of what the steps before left: {note}); "
+        "fewer steps or a finer granularity may come nearer"
+    )
 
 
 def _too_narrow(analysis: Analysis, granularity: int) -> dict[str, tuple[str, str]]:
@@ -342,7 +345,7 @@ def _batches(data: DataSource | Iterable[Any], seed: int) -> Iterator[tuple[tupl
         yield batch.inputs, batch.target
 
 
-def _record(program: Program, plan: Plan) -> None:
+def _record(program: Program, plan: Plan, source: str | None = None) -> None:
     program.info.plans.append(plan.to_json())
     program.info.plan_sha256 = plan.sha256()
-    program.info.record("prune", arguments=dict(plan.settings), seed=plan.settings.get("seed"))
+    program.info.record("prune", arguments=dict(plan.settings), seed=plan.settings.get("seed"), input_sha256=source)

@@ -22,6 +22,7 @@ from compress.pipeline.finetuning import (
 )
 from compress.pipeline.loading import Loading, open_program, require_file, require_program_suffix
 from compress.pipeline.reporter import Reporter
+from compress.pipeline.steps import BetweenSteps, shared_epochs, step_folder
 
 if TYPE_CHECKING:
     from compress import Program, PruneResult
@@ -78,6 +79,12 @@ class PruneRequest:
         """The file to write."""
         return self.output or self.checkpoint.parent / f"{self.checkpoint.stem}.pruned.pt2"
 
+    @property
+    def folders(self) -> list[Path]:
+        """Where the training keeps its state: after each step, and at the end."""
+        last = run_folder(self.destination)
+        return [*(step_folder(last, step) for step in range(1, self.choice.steps)), last]
+
     def check(self) -> None:
         """Fail before any work starts where the request cannot succeed.
 
@@ -133,7 +140,8 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
     if is_first_process():
         program.save(request.destination, overwrite=request.force)
         _save_plan(request, result)
-        finish(run_folder(request.destination))
+        for folder in request.folders:
+            finish(folder)
     return PruneOutcome(result, request.destination, accuracy or None)
 
 
@@ -141,15 +149,29 @@ def _prune(request: PruneRequest, dense: Program, source: DataSource | None, rep
     import compress
 
     plan = compress.Plan.load(request.plan_file) if request.plan_file else None
-    with reporter.step("choosing channels" if request.dry_run else "choosing and removing channels"):
+    between = None if source is None or request.dry_run else _between(request, dense, source, reporter)
+    what = "choosing channels" if request.dry_run else "choosing and removing channels"
+    # What trains between steps shows a progress of its own.
+    with reporter.step(what) if request.choice.steps == 1 or between is None else reporter.timed(what):
         return compress.prune(
             dense,
             **vars(request.choice),
+            between=between,
             plan=plan,
             data=source,
             seed=request.training.seed,
             dry_run=request.dry_run,
         )
+
+
+def _between(request: PruneRequest, dense: Program, source: DataSource, reporter: Reporter) -> BetweenSteps:
+    steps = request.choice.steps
+    each, last = shared_epochs(request.epochs, steps)
+    if steps > 1 and request.epochs:
+        reporter.say(f"{request.epochs} epochs: {each} after each step, {last} at the end")
+    return BetweenSteps(
+        dense, source, request.training, steps, each, run_folder(request.destination), request.restart, reporter
+    )
 
 
 def _recover(
@@ -174,7 +196,7 @@ def _recover(
             program,
             source,
             request.training,
-            epochs=request.epochs,
+            epochs=shared_epochs(request.epochs, request.choice.steps)[1],
             teacher=dense,
             folder=run_folder(request.destination),
             restart=request.restart,

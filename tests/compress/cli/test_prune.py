@@ -109,6 +109,15 @@ def test_ignore_and_keep_are_obeyed(cli: Cli, net: Path) -> None:
         (("--ignore", "nosuchlayer*"), ("nosuchlayer",)),
         (("--keep", "nosuchlayer=0.5"), ("nosuchlayer",)),
         (("--criterion", "taylor"), ("taylor", "--data")),
+        (("--criterion", "obd"), ("obd", "--data")),
+        (("--criterion", "magic"), ("magic", "fisher")),
+        (("--criterion", "mine.py:Mine"), ("mine.py",)),
+        (("--aggregation", "median"), ("--aggregation", "median")),
+        (("--normalisation", "z"), ("--normalisation", "isomorphic")),
+        (("--min-keep", "1.5"), ("--min-keep", "1.5")),
+        (("--steps", "0"), ("--steps", "0")),
+        (("--schedule", "quick"), ("--schedule", "cubic")),
+        (("--plan", "plan.json", "--min-keep", "0.5"), ("--plan", "--min-keep")),
         (("--epochs", "3"), ("--epochs", "--data")),
         (("--data", "nosuchdata"), ("nosuchdata",)),
         (("--plan", "missing.json"), ("missing.json",)),
@@ -196,3 +205,66 @@ def test_the_state_of_another_run_is_not_taken_over(cli: Cli, finetuned: Path) -
     torch.save({"version": 1, "identity": {}}, "small.run/state.pt")
     cli(*command, 2, "--force").refused("different run")
     assert cli(*command, 2, "--force", "--restart").code == 0
+
+
+def test_steps_share_out_the_epochs_and_end_at_the_target(cli: Cli, finetuned: Path) -> None:
+    command = ["prune", finetuned / "dense.pt2", "--data", "digits", "--lr", 0.05, "--target", "macs=0.4", "--steps", 3]
+    ended = cli(
+        *command,
+        "--epochs",
+        5,
+        "--granularity",
+        2,
+        "--schedule",
+        "cubic",
+        "-o",
+        "small.pt2",
+        "--json",
+        "--save-plan",
+        "plan.json",
+    )
+    assert ended.code == 0, ended.err
+    assert "5 epochs: 1 after each step, 3 at the end" in ended.err
+    assert "step 1 of 3" in ended.err
+    assert "step 2 of 3" in ended.err
+    assert abs(ended.data["after"]["macs"] / ended.data["before"]["macs"] - 0.4) < 0.01
+    small = compress.load("small.pt2")
+    verbs = [step.verb for step in small.info.provenance]
+    assert verbs == ["finetune", "prune", "finetune", "prune", "finetune", "prune", "finetune"]
+    assert all(step.input_sha256 for step in small.info.provenance)
+    assert [step.arguments["epochs"] for step in small.info.provenance[2::2]] == [1, 1, 3]
+    assert len(small.info.plans) == 3
+    assert not list(Path("small.run").rglob("*.pt"))
+    replayed = cli("prune", finetuned / "dense.pt2", "--plan", "plan.json", "-o", "again.pt2", "--json")
+    assert replayed.data["plan_sha256"] == small.info.plan_sha256
+    assert replayed.data["after"] == ended.data["after"]
+
+
+def test_steps_that_were_interrupted_go_on_to_the_same_bits(
+    cli: Cli, finetuned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from compress.training.trainer import Trainer
+
+    command = ["prune", finetuned / "dense.pt2", "--data", "digits", "--lr", 0.05, "--steps", 2, "--epochs", 3]
+    command += ["--criterion", "fisher"]
+    assert cli(*command, "-o", "whole.pt2").code == 0
+    original = Trainer._train_step
+    for stop_after in (3, 11 + 14):  # within the training after step 1; within the second epoch at the end
+        taken: list[int] = []
+
+        def interrupted(self: Trainer, *arguments: object, stop: int = stop_after, taken: list[int] = taken) -> bool:
+            taken.append(1)
+            if len(taken) > stop:
+                raise KeyboardInterrupt
+            return original(self, *arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Trainer, "_train_step", interrupted)
+        stopped = cli(*command, "-o", "stopped.pt2")
+        assert stopped.code == 130
+        assert "run the same command again" in stopped.err
+        assert not Path("stopped.pt2").exists()
+    monkeypatch.setattr(Trainer, "_train_step", original)
+    again = cli(*command, "-o", "stopped.pt2")
+    assert again.code == 0, again.err
+    assert "going on from" in again.err
+    assert compress.load("stopped.pt2").fingerprint() == compress.load("whole.pt2").fingerprint()
