@@ -39,20 +39,34 @@ class Port:
 class Session:
     """A loaded ONNX file on ONNX Runtime's CPU provider, with its default graph optimisations.
 
+    ``without`` leaves some of these out by name; None leaves out all of them.
+
     Raises:
         ExportError: ONNX Runtime cannot load the file; its own reason is in the message.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | bytes, *, where: str | None = None, threads: int = 0) -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        where: str | None = None,
+        threads: int = 0,
+        without: Sequence[str] | None = (),
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # failures are raised; the printed copy would only repeat them
         options.intra_op_num_threads = threads
+        if without is None:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._where = where or ("ONNX model" if isinstance(source, bytes) else Path(source).name)
         try:
             self._session = onnxruntime.InferenceSession(
-                source if isinstance(source, bytes) else os.fspath(source), options, providers=["CPUExecutionProvider"]
+                source if isinstance(source, bytes) else os.fspath(source),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=list(without or ()),
             )
         except Exception as error:
             raise ExportError(f"ONNX Runtime cannot load it ({first_line(error)})", where=self._where) from error

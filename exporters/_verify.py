@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,15 +47,23 @@ def real_inputs(program: Program, samples: Samples | None) -> tuple[torch.Tensor
     return tuple(tensor.detach().cpu() for tensor in given)
 
 
-def verify(path: Path, program: Program, samples: tuple[torch.Tensor, ...] | None, where: str) -> Figures:
+def verify(
+    path: Path,
+    program: Program,
+    samples: tuple[torch.Tensor, ...] | None,
+    where: str,
+    *,
+    without: Sequence[str] | None = (),
+) -> Figures:
     """Run the file and the program on the same inputs and return how far apart they are.
 
     Inputs are random at batch 1 and 3 (at the fixed batch, where there is one) and all of ``samples``.
+    ``without`` names optimisations of ONNX Runtime to leave out, None all of them.
 
     Raises:
         ExportError: ONNX Runtime cannot load or run the file, the network gives NaN, or cannot run in float64.
     """
-    session = Session(path, where=where, threads=torch.get_num_threads())
+    session = Session(path, where=where, threads=torch.get_num_threads(), without=without)
     reference = _Reference(program)
     outputs = [OutputFigures(port.name, exact=port.dtype.kind != "f") for port in session.outputs]
     figures = Figures(outputs, runtime=f"onnxruntime {session.version} CPU")
@@ -72,17 +80,24 @@ def verify(path: Path, program: Program, samples: tuple[torch.Tensor, ...] | Non
     return figures
 
 
-def require(figures: Figures, where: str) -> None:
-    """Raise :class:`ExportError` naming the worst output where the error is beyond what is allowed."""
+def require(figures: Figures, where: str, trace: Callable[[], str | None]) -> None:
+    """Raise :class:`ExportError` naming the worst output where the error is beyond what is allowed.
+
+    ``trace`` is called then, and returns which of the runtime's own optimisations is at fault, if one is.
+    """
     worst = figures.worst
     if worst.passed:
         return
+    fault = trace()
+    cause = f"; its own {fault} is at fault: without it the file computes the same" if fault else ""
     raise ExportError(
         f"{figures.runtime} differs from the network: output {worst.name!r} is off by {worst.max_error:.3g} of its "
-        f"largest magnitude, {worst.allowed:.3g} is allowed (float32 noise {worst.float32_noise:.3g}); "
+        f"largest magnitude, {worst.allowed:.3g} is allowed (float32 noise {worst.float32_noise:.3g}){cause}; "
         "nothing was written",
         where=where,
-        hint="this is a fault of the export, not of the network: please report it with the network's model reference",
+        hint="please report it to the runtime's authors, with the network's model reference"
+        if fault
+        else "this is a fault of the export, not of the network: please report it with the network's model reference",
     )
 
 

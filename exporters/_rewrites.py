@@ -1,0 +1,109 @@
+"""What the evaluation graph is rewritten to before it goes to torch's ONNX exporter. The function stays the same.
+
+- ``view`` becomes ``reshape``. A view is legal on the memory layout that the capture met; attention, for one, returns
+  another layout once it is decomposed (or runs on another device), and then the view fails.
+- Attention on operands that are not of rank 4 (windows in groups), which the exporter refuses, is written out.
+- Activations in place become plain ones where nothing else can see the memory: the exporter's own functionalisation
+  traces each of them with symbolic sizes, which takes most of its time on mobile networks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import fx
+
+from compress import Program
+from compress.shapes import copy_graph, meta_values
+
+_aten = torch.ops.aten
+_ATTENTION = _aten.scaled_dot_product_attention.default
+_RANK = 4
+_IN_PLACE = frozenset(
+    ("relu_", "relu6_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "sigmoid_", "tanh_", "elu_", "leaky_relu_")
+)
+# Their results are memory of their own. Not every other operator that shares memory declares it: dropout does not.
+_OWN_MEMORY = _IN_PLACE | frozenset(
+    ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear", "batch_norm", "layer_norm", "group_norm")
+)
+
+
+def rewritten(program: Program) -> Program:
+    """Return a Program over the same weights whose evaluation graph the exporter can take."""
+    graph = copy_graph(program.graphs[False])
+    _reshape_instead_of_view(graph)
+    _write_out_attention(graph, program)
+    _act_out_of_place(graph)
+    graph.lint()
+    return program.rebuilt(program.tensors, {**program.graphs, False: graph})
+
+
+def _reshape_instead_of_view(graph: fx.Graph) -> None:
+    for node in graph.nodes:
+        if node.target is _aten.view.default:
+            node.target = _aten.reshape.default
+
+
+def _write_out_attention(graph: fx.Graph, program: Program) -> None:
+    attention = [node for node in graph.nodes if node.target is _ATTENTION]
+    if not attention:
+        return
+    values = meta_values(graph, program.tensors, program.input_shapes(batch=2))
+    for node in attention:
+        arguments = _arguments(node)
+        if any(values[arguments[name]].ndim != _RANK for name in ("query", "key", "value")):
+            with graph.inserting_before(node):
+                result = _written_out(graph, arguments, values)
+            node.replace_all_uses_with(result)
+            graph.erase_node(node)
+
+
+def _arguments(node: fx.Node) -> dict[str, Any]:
+    """Every argument by name, defaults filled in."""
+    schema = _ATTENTION._schema.arguments
+    given = dict(zip((argument.name for argument in schema), node.args, strict=False)) | dict(node.kwargs)
+    return {argument.name: given.get(argument.name, argument.default_value) for argument in schema}
+
+
+def _written_out(graph: fx.Graph, arguments: dict[str, Any], values: dict[fx.Node, Any]) -> fx.Node:
+    """``softmax(scale * Q K^T + mask) V``; rows in which a boolean mask allows nothing give 0, as torch has it."""
+    query, key, value, mask = (arguments[name] for name in ("query", "key", "value", "attn_mask"))
+    wide, long = values[query], values[key]
+
+    def call(operator: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        return graph.call_function(operator, args, kwargs)
+
+    scale = arguments["scale"] if arguments["scale"] is not None else 1.0 / math.sqrt(wide.shape[-1])
+    if arguments["enable_gqa"]:
+        times = wide.shape[-3] // long.shape[-3]
+        key, value = (call(_aten.repeat_interleave.self_int, part, times, -3) for part in (key, value))
+    logits = call(_aten.matmul.default, call(_aten.mul.Tensor, query, scale), call(_aten.transpose.int, key, -2, -1))
+    if arguments["is_causal"]:
+        allowed = call(_aten.ones.default, [wide.shape[-2], long.shape[-2]], dtype=torch.bool)
+        mask = call(_aten.tril.default, allowed)
+    elif mask is None:
+        return call(_aten.matmul.default, call(_aten.softmax.int, logits, -1), value)
+    elif values[mask].is_floating_point():
+        logits = call(_aten.add.Tensor, logits, mask)
+        return call(_aten.matmul.default, call(_aten.softmax.int, logits, -1), value)
+    left_out = call(_aten.logical_not.default, mask)
+    logits = call(_aten.masked_fill.Scalar, logits, left_out, float("-inf"))
+    return call(_aten.matmul.default, call(_aten._safe_softmax.default, logits, -1), value)
+
+
+def _act_out_of_place(graph: fx.Graph) -> None:
+    """Where the activation is the first to use a result that has memory of its own, nobody sees the difference."""
+    order = {node: at for at, node in enumerate(graph.nodes)}
+    for node in graph.nodes:
+        if _name(node) not in _IN_PLACE or _name(node.args[0]) not in _OWN_MEMORY:
+            continue
+        overwritten = node.args[0]
+        if min(overwritten.users, key=order.__getitem__) is node:
+            node.target = getattr(getattr(_aten, _name(node)[:-1]), node.target._overloadname)
+            overwritten.replace_all_uses_with(node, delete_user_cb=lambda user, node=node: user is not node)
+
+
+def _name(node: fx.Node) -> str:
+    return node.target._schema.name.removeprefix("aten::") if isinstance(node.target, torch._ops.OpOverload) else ""

@@ -1,0 +1,133 @@
+"""Operators that torch's exporter or a runtime gets wrong: mended in general, and seen on small networks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import compress
+import exporters
+from exporters import _faults, onnx_export
+
+
+class Attention(nn.Module):
+    """Attention over ``groups`` groups of tokens (rank 5), or plain (rank 4) where ``groups`` is None."""
+
+    def __init__(self, groups: int | None, mask: str | None = None) -> None:
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(16, 48), nn.Linear(16, 16)
+        self.groups, self.mask = groups, mask
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shape = x.shape
+        if self.groups is not None:
+            x = x.reshape(shape[0], self.groups, -1, 16)
+        heads = self.qkv(x).unflatten(-1, (3, 4, 4)).movedim(-3, 0).transpose(-3, -2)
+        tokens = heads.shape[-2]
+        allowed = torch.ones(tokens, tokens, dtype=torch.bool).tril(-1)  # the first row may see nothing
+        options: dict[str, Any] = {
+            None: {},
+            "causal": {"is_causal": True},
+            "boolean": {"attn_mask": allowed},
+            "added": {"attn_mask": torch.linspace(-1, 1, tokens * tokens).reshape(tokens, tokens)},
+        }[self.mask]
+        y = F.scaled_dot_product_attention(*heads, **options)
+        return self.proj(y.transpose(-3, -2).reshape(shape))
+
+
+@pytest.mark.parametrize("mask", [None, "causal", "boolean", "added"])
+def test_attention_in_groups_is_exported(tmp_path: Path, mask: str | None) -> None:
+    program = compress.capture(Attention(3, mask).eval(), (torch.randn(2, 12, 16),))
+    artifact = exporters.to_onnx(program, tmp_path / "net.onnx")
+    assert artifact.verification["max_error"] <= artifact.verification["allowed"]
+    assert "Softmax" in _operators(artifact.path)
+
+
+class Windows(nn.Module):
+    """Attention whose result is viewed in the memory layout that only the fused kernel leaves behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.Linear(16, 48)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = self.attention(x).view(-1, 9, 3, 2, 8).permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(*heads).transpose(1, 2).view(-1, 3, 3, 16)
+
+
+def test_a_view_that_needs_the_fused_kernels_layout_is_exported(tmp_path: Path) -> None:
+    program = compress.capture(Windows().eval(), (torch.randn(2, 9, 16),))
+    artifact = exporters.to_onnx(program, tmp_path / "net.onnx")
+    assert artifact.verification["max_error"] <= artifact.verification["allowed"]
+
+
+class PaddedPool(nn.Module):
+    """A max pooling of a value that is negative everywhere, padded with zeros: the border must stay 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        nn.init.constant_(self.conv.bias, -9.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.max_pool2d(F.pad(self.conv(x), (0, 1, 0, 1)), 2, 1)
+
+
+def test_zero_padding_before_max_pooling_stays_zero_in_the_runtime(tmp_path: Path) -> None:
+    program = compress.capture(PaddedPool().eval(), (torch.randn(2, 3, 6, 6),))
+    artifact = exporters.to_onnx(program, tmp_path / "net.onnx")
+    assert artifact.verification["max_error"] <= artifact.verification["allowed"]
+
+
+def test_a_fault_of_the_runtime_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_faults, "spell_out_pad_axes", lambda model: None)
+    program = compress.capture(PaddedPool().eval(), (torch.randn(2, 3, 6, 6),))
+    with pytest.raises(compress.errors.ExportError, match=r"Pad fusion \(Pad_Fusion\) is at fault"):
+        exporters.to_onnx(program, tmp_path / "net.onnx")
+    assert not (tmp_path / "net.onnx").exists()
+
+
+class InPlace(nn.Module):
+    """Activations in place: on a result of its own, on a view that is read again, and on a value read before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.again = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        F.hardswish(y, inplace=True)
+        z = self.again(y)
+        left, _ = z.chunk(2, 1)
+        F.silu(left, inplace=True)
+        dropped = F.dropout(y, training=self.training)
+        F.relu(y, inplace=True)
+        return z.mean((2, 3)) + y.mean((2, 3)) + dropped.mean((2, 3))
+
+
+def test_activations_in_place_keep_what_they_do_to_shared_memory(tmp_path: Path) -> None:
+    program = compress.capture(InPlace().eval(), (torch.randn(2, 3, 12, 12),))
+    artifact = exporters.to_onnx(program, tmp_path / "net.onnx")
+    assert artifact.verification["max_error"] <= artifact.verification["allowed"]
+    assert _operators(artifact.path)["HardSwish"] == 1
+
+
+def _operators(path: Path) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+def test_only_attention_that_needs_it_is_written_out() -> None:
+    from exporters._rewrites import rewritten
+
+    program = compress.capture(Attention(None).eval(), (torch.randn(2, 12, 16),))
+    targets = [str(node.target) for node in rewritten(program).graphs[False].nodes]
+    assert "aten.scaled_dot_product_attention.default" in targets
+    assert "aten.view.default" not in targets
+    assert onnx_export.OPSET >= 18  # the first in which Pad can name its axes
