@@ -44,9 +44,8 @@ def spell_out_pad_axes(model: ir.Model) -> None:
         if node.op_type != "Pad" or not pools or shape is None or len(node.inputs) > 3:
             continue
         axes = ir.tensor(np.arange(len(shape), dtype=np.int64))
-        value = ir.Value(
-            name=f"{node.outputs[0].name}_axes", const_value=axes, shape=axes.shape, type=ir.TensorType(axes.dtype)
-        )
+        value = ir.Value(name=f"{node.outputs[0].name}_axes", const_value=axes, type=ir.TensorType(axes.dtype))
+        value.shape = ir.Shape([len(shape)])
         model.graph.register_initializer(value)
         node.resize_inputs(4)
         node.replace_input_with(3, value)

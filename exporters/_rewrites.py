@@ -1,7 +1,5 @@
 """What the evaluation graph is rewritten to before it goes to torch's ONNX exporter. The function stays the same.
 
-- ``view`` becomes ``reshape``. A view is legal on the memory layout that the capture met; attention, for one, returns
-  another layout once it is decomposed (or runs on another device), and then the view fails.
 - Attention on operands that are not of rank 4 (windows in groups), which the exporter refuses, is written out.
 - Activations in place become plain ones where nothing else can see the memory: the exporter's own functionalisation
   traces each of them with symbolic sizes, which takes most of its time on mobile networks.
@@ -14,9 +12,9 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.export import ExportedProgram
 
 from compress import Program
-from compress.shapes import copy_graph, meta_values
 
 _aten = torch.ops.aten
 _ATTENTION = _aten.scaled_dot_product_attention.default
@@ -30,32 +28,24 @@ _OWN_MEMORY = _IN_PLACE | frozenset(
 )
 
 
-def rewritten(program: Program) -> Program:
-    """Return a Program over the same weights whose evaluation graph the exporter can take."""
-    graph = copy_graph(program.graphs[False])
-    _reshape_instead_of_view(graph)
-    _write_out_attention(graph, program)
-    _act_out_of_place(graph)
-    graph.lint()
-    return program.rebuilt(program.tensors, {**program.graphs, False: graph})
+def export_rewritten(program: Program) -> ExportedProgram:
+    """Return the evaluation graph, exported anew over the same weights, in a form that the exporter can take."""
+    copied = program.rebuilt(program.tensors, program.graphs)
+    _act_out_of_place(copied.graphs[False])
+    exported = copied.export_program()
+    _write_out_attention(exported.graph)
+    exported.graph.lint()
+    exported.graph_module.recompile()
+    return exported
 
 
-def _reshape_instead_of_view(graph: fx.Graph) -> None:
-    for node in graph.nodes:
-        if node.target is _aten.view.default:
-            node.target = _aten.reshape.default
-
-
-def _write_out_attention(graph: fx.Graph, program: Program) -> None:
-    attention = [node for node in graph.nodes if node.target is _ATTENTION]
-    if not attention:
-        return
-    values = meta_values(graph, program.tensors, program.input_shapes(batch=2))
-    for node in attention:
+def _write_out_attention(graph: fx.Graph) -> None:
+    for node in [node for node in graph.nodes if node.target is _ATTENTION]:
         arguments = _arguments(node)
-        if any(values[arguments[name]].ndim != _RANK for name in ("query", "key", "value")):
+        if any(arguments[name].meta["val"].ndim != _RANK for name in ("query", "key", "value")):
             with graph.inserting_before(node):
-                result = _written_out(graph, arguments, values)
+                result = _written_out(graph, arguments)
+            result.meta.update(node.meta)
             node.replace_all_uses_with(result)
             graph.erase_node(node)
 
@@ -67,10 +57,10 @@ def _arguments(node: fx.Node) -> dict[str, Any]:
     return {argument.name: given.get(argument.name, argument.default_value) for argument in schema}
 
 
-def _written_out(graph: fx.Graph, arguments: dict[str, Any], values: dict[fx.Node, Any]) -> fx.Node:
+def _written_out(graph: fx.Graph, arguments: dict[str, Any]) -> fx.Node:
     """``softmax(scale * Q K^T + mask) V``; rows in which a boolean mask allows nothing give 0, as torch has it."""
     query, key, value, mask = (arguments[name] for name in ("query", "key", "value", "attn_mask"))
-    wide, long = values[query], values[key]
+    wide, long = query.meta["val"], key.meta["val"]
 
     def call(operator: Any, *args: Any, **kwargs: Any) -> fx.Node:
         return graph.call_function(operator, args, kwargs)
@@ -85,7 +75,7 @@ def _written_out(graph: fx.Graph, arguments: dict[str, Any], values: dict[fx.Nod
         mask = call(_aten.tril.default, allowed)
     elif mask is None:
         return call(_aten.matmul.default, call(_aten.softmax.int, logits, -1), value)
-    elif values[mask].is_floating_point():
+    elif mask.meta["val"].is_floating_point():
         logits = call(_aten.add.Tensor, logits, mask)
         return call(_aten.matmul.default, call(_aten.softmax.int, logits, -1), value)
     left_out = call(_aten.logical_not.default, mask)

@@ -79,10 +79,10 @@ def _export(program: Program, where: str) -> ir.Model:
     import torch
 
     from exporters._faults import spell_out_pad_axes
-    from exporters._rewrites import rewritten
+    from exporters._rewrites import export_rewritten
     from exporters._tidy import tidy
 
-    exported = rewritten(program).export_program()
+    exported = export_rewritten(program)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -27,6 +27,7 @@ def normalise(graphs: dict[bool, fx.Graph], tensors: dict[str, torch.Tensor]) ->
     """Apply every pass to both graphs, in place."""
     for graph in graphs.values():
         drop_assertions(graph)
+        reshape_instead_of_view(graph)
         write_out_attention_scale(graph, tensors)
         graph.eliminate_dead_code(is_impure_node=_has_effect)
         graph.lint()
@@ -45,6 +46,15 @@ def drop_assertions(graph: fx.Graph) -> None:
         name = getattr(node.target, "__name__", str(node.target)).split(".")[0]
         if node.op == "call_function" and name in _ASSERTIONS and not node.users:
             graph.erase_node(node)
+
+
+def reshape_instead_of_view(graph: fx.Graph) -> None:
+    """A view is legal on the memory layout that the capture met. Attention, for one, leaves another layout behind on
+    other devices, and in other kernels.
+    """
+    for node in graph.nodes:
+        if node.target is _aten.view.default:
+            node.target = _aten.reshape.default
 
 
 def write_out_attention_scale(graph: fx.Graph, tensors: dict[str, torch.Tensor]) -> None:
