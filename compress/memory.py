@@ -77,9 +77,10 @@ class Timeline:
         found: NDArray[np.float64] = self.alive(sizes).max(axis=1)
         return found
 
-    def at(self, moment: int) -> NDArray[np.int64]:
-        """The buffers that are alive at a column of :meth:`alive`."""
-        present = np.bincount(self._buffer[: moment + 1], self._sign[: moment + 1], self._buffer.size // 2)
+    def at_peak(self, sizes: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The buffers that are alive when most is, for ``sizes`` of shape (buffers,)."""
+        moment = int(self.alive(sizes[None])[0].argmax())
+        present = np.bincount(self._buffer[: moment + 1], self._sign[: moment + 1], sizes.size)
         return np.flatnonzero(present > 0)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from compress.allocation import Shortfall
 from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
 from compress.counting import Count
@@ -30,10 +31,24 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class Remarks:
+    """What is to be said of a choice: targets that were missed, and other things in words."""
+
+    shortfalls: tuple[Shortfall, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str | None:
+        """All of it in words, or None."""
+        return "; ".join([*map(str, self.shortfalls), *self.others]) or None
+
+
+@dataclass(frozen=True)
 class PruneReport:
     """What was asked for, what was reached, and every layer's part in it.
 
-    ``reachable`` is the share of the MACs that would go if every group shrank to a single atom.
+    ``shortfalls`` says for each target that was missed what is in the way; ``note`` says it in words. ``reachable`` is
+    the share of the MACs that would go if every group shrank to a single atom.
     """
 
     requested: str
@@ -44,6 +59,7 @@ class PruneReport:
     layers: list[LayerReport]
     reachable: float
     unknown_operators: dict[str, str]
+    shortfalls: tuple[Shortfall, ...] = ()
 
 
 def report(
@@ -53,8 +69,8 @@ def report(
     stays: Mapping[str, tuple[str, str]],
     *,
     asked: str,
-    measure: str,
-    note: str | None,
+    measures: Sequence[str],
+    remarks: Remarks,
 ) -> PruneReport:
     """Compare the network analysed with ``smaller``, which ``kept`` made of it.
 
@@ -63,13 +79,14 @@ def report(
     before, after = analysis.program.count(), smaller.count()
     return PruneReport(
         requested=asked,
-        achieved=_achieved(analysis, kept, measure, before, after),
-        note=note,
+        achieved=", ".join(_achieved(analysis, kept, measure, before, after) for measure in measures),
+        note=remarks.note,
         before=before,
         after=after,
         layers=_layers(analysis, kept, stays, before, after),
         reachable=reachable_macs(analysis),
         unknown_operators=analysis.unknown,
+        shortfalls=remarks.shortfalls,
     )
 
 
@@ -84,10 +101,8 @@ def _achieved(analysis: Analysis, kept: Mapping[str, Array], measure: str, befor
         groups = analysis.prunable
         total = sum(group.width * group.cell for group in groups)
         left = sum((kept[group.name].size if group.name in kept else group.width) * group.cell for group in groups)
-    elif measure == "params":
-        left, total = after.params, before.params
     else:
-        left, total = after.macs, before.macs
+        left, total = getattr(after, measure), getattr(before, measure)
     return f"{measure}={left / total if total else 1.0:.3f}"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from compress.allocation import LEAST, TOLERANCE, Ladder, Target, allocate
+from compress.allocation import LEAST, TOLERANCE, Ladder, Target, allocate, parse_targets
 from compress.axes.analysis import Analysis, analyse
 from compress.axes.groups import Group
 from compress.axes.labels import Array
@@ -21,7 +21,7 @@ from compress.lineage import Lineage
 from compress.patterns import protected, ratios
 from compress.plan import Kept, Plan
 from compress.program import Program
-from compress.prune_report import PruneReport, report
+from compress.prune_report import PruneReport, Remarks, report
 from compress.schedules import SCHEDULES, check_schedule
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class PruneResult:
 
 @dataclass(frozen=True)
 class _Request:
-    target: Target
+    targets: tuple[Target, ...]
     ranking: Ranking
     scope: str
     granularity: int
@@ -61,7 +61,7 @@ class _Request:
     def settings(self) -> dict[str, Any]:
         """The request as a plan records it."""
         return {
-            "target": str(self.target),
+            "target": ",".join(map(str, self.targets)),
             **self.ranking.settings(),
             "scope": self.scope,
             "granularity": self.granularity,
@@ -76,17 +76,20 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Step:
-    """What one step is asked for: target, decided and least shares by group, of the network as it then is."""
+    """What one step is asked for: targets, decided and least shares by group, of the network as it then is; and by
+    target what is then left of the first network.
+    """
 
     number: int
-    target: Target
+    targets: tuple[Target, ...]
+    left: tuple[float, ...]
     fixed: Mapping[str, float]
     least: Mapping[str, float]
 
 
 def prune(
     program: Program,
-    target: str = "macs=0.5",
+    target: str | Iterable[str] = "macs=0.5",
     *,
     criterion: str | Criterion = "l2",
     aggregation: str = "mean",
@@ -108,7 +111,9 @@ def prune(
 
     Args:
         program: what to prune.
-        target: ``macs=0.5``, ``params=0.5`` or ``ratio=0.5`` (share of prunable channels), relative to ``program``.
+        target: ``macs=0.5``, ``params=0.5``, ``memory=0.5`` (peak of the activations) or ``ratio=0.5`` (share of
+            prunable channels), relative to ``program``. Several, ``("macs=0.5", "params=0.6")`` or
+            ``"macs=0.5,params=0.6"``, are all met where that is possible; else the first comes first.
         criterion: ``l1``, ``l2``, ``bn-scale``, ``fpgm``, ``lamp``, ``random``; with ``data`` also ``taylor``,
             ``fisher``, ``obd`` and ``activation``; ``file.py:Class``; or a :class:`compress.importance.Criterion`.
         aggregation: ``mean``, ``sum``, ``max`` or ``first`` over the tensors that a group's channels lie in.
@@ -134,7 +139,7 @@ def prune(
             does not fit.
     """
     request = _checked(
-        Target.parse(target),
+        parse_targets(target),
         _ranking(criterion, aggregation, normalisation),
         scope,
         granularity,
@@ -146,32 +151,32 @@ def prune(
         seed,
     )
     analysis = analyse(program)
+    remarks = Remarks()
     if plan is None:
-        shielded = protected(analysis, request.ignore)
-        smaller, plans, plan, note = _cut(analysis, request, data, None if dry_run else between)
-        stays = _too_narrow(analysis, request.granularity) | {
-            name: ("protected", why) for name, why in shielded.items()
-        }
-        asked = str(request.target)
+        smaller, plans, plan, remarks = _cut(analysis, request, data, None if dry_run else between)
+        stays = _stays(analysis, request)
+        asked = ", ".join(map(str, request.targets))
     else:
-        stays, note, asked = {}, None, "the plan given"
+        stays, asked = {}, "the plan given"
         smaller, plans = remove(analysis, plan.validated(analysis)), (plan,)
         _record(smaller, plan)
     positions = plan.validated(analysis)
-    made = report(analysis, positions, smaller, stays, asked=asked, measure=request.target.measure, note=note)
+    measures = [target.measure for target in request.targets]
+    made = report(analysis, positions, smaller, stays, asked=asked, measures=measures, remarks=remarks)
     return PruneResult(program if dry_run else smaller, plan, made, plans)
 
 
 def _cut(
     analysis: Analysis, request: _Request, data: DataSource | Iterable[Any] | None, between: Between | None
-) -> tuple[Program, tuple[Plan, ...], Plan, str | None]:
-    """Take all steps. Returns the smaller network, the steps' plans, one plan that does all at once, and a remark."""
+) -> tuple[Program, tuple[Plan, ...], Plan, Remarks]:
+    """Take all steps. Returns the smaller network, the steps' plans, one plan that does all at once, and remarks."""
     if request.steps > 1 and isinstance(data, Iterator):
         data = list(data)
     lineage = Lineage(analysis) if request.steps > 1 else None
     present, plans = analysis, []
     for number in range(1, request.steps + 1):
-        plan, note = _choose(present, request, _step(request, present, lineage, number), data)
+        step = _step(request, present, lineage, number)
+        plan, remarks = _choose(present, request, step, data)
         positions = plan.validated(present)
         smaller = remove(present, positions)
         _record(smaller, plan, None if number == 1 else present.program.fingerprint())
@@ -181,23 +186,27 @@ def _cut(
         if number < request.steps:
             present = analyse(_trained(smaller, between, number))
     if lineage is None:
-        return smaller, tuple(plans), plan, note
+        return smaller, tuple(plans), plan, remarks
     whole = _composed(lineage, request, smaller)
     smaller.info.plan_sha256 = whole.sha256()
-    return smaller, tuple(plans), whole, _overall(lineage, request, note)
+    return smaller, tuple(plans), whole, _overall(lineage, request, step, remarks)
 
 
 def _step(request: _Request, analysis: Analysis, lineage: Lineage | None, number: int) -> _Step:
     """What step ``number`` is asked for: shares of the first network, turned into shares of the present one."""
     share, done = SCHEDULES[request.schedule], number / request.steps
     grown = {group.name: lineage.first_width(group) / group.width if lineage else 1.0 for group in analysis.prunable}
-    left = lineage.relative(request.target.measure) if lineage else 1.0
+    left = tuple(lineage.relative(target.measure) if lineage else 1.0 for target in request.targets)
     usual = LEAST if request.scope == "global" else 0.0
     least = usual if request.min_keep is None else request.min_keep
     decided = ratios(analysis, request.keep)
     return _Step(
         number,
-        replace(request.target, share=min(1.0, share(request.target.share, done) / left)),
+        tuple(
+            replace(target, share=min(1.0, share(target.share, done) / present))
+            for target, present in zip(request.targets, left, strict=True)
+        ),
+        left,
         {name: min(1.0, share(ratio, done) * grown[name]) for name, ratio in decided.items()},
         {name: min(1.0, least * factor) for name, factor in grown.items()},
     )
@@ -231,24 +240,25 @@ def _composed(lineage: Lineage, request: _Request, smaller: Program) -> Plan:
     return plan
 
 
-def _overall(lineage: Lineage, request: _Request, note: str | None) -> str | None:
-    """The last step's remark, where the whole missed the target."""
-    reached = lineage.relative(request.target.measure)
-    if note is None or abs(reached - request.target.share) <= TOLERANCE:
-        return None
-    return (
-        f"{request.target.measure}={reached:.3f} after {request.steps} steps (of what the steps before left: {note}); "
-        "fewer steps or a finer granularity may come nearer"
-    )
+def _overall(lineage: Lineage, request: _Request, step: _Step, remarks: Remarks) -> Remarks:
+    """The last step's remarks in shares of the first network, of targets that the whole missed."""
+    missed = []
+    for target, left in zip(request.targets, step.left, strict=True):
+        if abs(lineage.relative(target.measure) - target.share) > TOLERANCE:
+            missed += [one.of_whole(target, left) for one in remarks.shortfalls if one.measure == target.measure]
+    advice = f"with {request.steps} steps; fewer steps or a finer granularity may come nearer"
+    return Remarks(tuple(missed), (*([advice] if missed else []), *remarks.others))
 
 
-def _too_narrow(analysis: Analysis, granularity: int) -> dict[str, tuple[str, str]]:
-    """Groups that have no smaller width at this granularity, as the report says it."""
-    return {
-        group.name: ("kept", f"too narrow to be cut in steps of {granularity} channels")
+def _stays(analysis: Analysis, request: _Request) -> dict[str, tuple[str, str]]:
+    """Status and reason, as the report says them, of groups that are protected or have no smaller width."""
+    narrow = {
+        group.name: ("kept", f"too narrow to be cut in steps of {request.granularity} channels")
         for group in analysis.prunable
-        if Ladder(group, granularity, 0.0).rungs.size == 1
+        if Ladder(group, request.granularity, 0.0).rungs.size == 1
     }
+    shielded = protected(analysis, request.ignore)
+    return narrow | {name: ("protected", why) for name, why in shielded.items()}
 
 
 def apply_plan(program: Program, plan: Plan) -> Program:
@@ -285,7 +295,7 @@ def _checked(*arguments: Any) -> _Request:
 
 def _choose(
     analysis: Analysis, request: _Request, step: _Step, data: DataSource | Iterable[Any] | None
-) -> tuple[Plan, str | None]:
+) -> tuple[Plan, Remarks]:
     groups = analysis.prunable
     shielded = protected(analysis, request.ignore)
     batches = _batches(data, request.seed) if data is not None else None
@@ -295,11 +305,13 @@ def _choose(
         analysis.sizes,
         groups,
         scores,
-        step.target,
+        step.targets,
         scope=request.scope,
         granularity=request.granularity,
         fixed_ratios={**step.fixed, **dict.fromkeys(shielded, 1.0)},
         least=step.least,
+        stays={name: ("kept", f"--keep leaves {ratio:g}") for name, ratio in step.fixed.items()}
+        | _stays(analysis, request),
     )
     kept = {}
     for group, width in zip(groups, allocation.widths, strict=True):
@@ -307,19 +319,19 @@ def _choose(
             kept[group.name] = Kept(group.width, _best(group, scores.get(group.name), int(width)), group.producers)
     settings = request.settings()
     if request.steps > 1:
-        settings |= {"step": step.number, "step_target": str(step.target)}
-    notes = [allocation.note, _overruled(step.fixed, shielded)]
+        settings |= {"step": step.number, "step_target": ",".join(map(str, step.targets))}
     program = analysis.program
     plan = Plan(kept, program.structure_hash(), settings, program.inputs)
-    return plan, "; ".join(note for note in notes if note) or None
+    return plan, Remarks(allocation.shortfalls, _overruled(step.fixed, shielded))
 
 
-def _overruled(asked: Mapping[str, float], shielded: Mapping[str, str]) -> str | None:
+def _overruled(asked: Mapping[str, float], shielded: Mapping[str, str]) -> tuple[str, ...]:
     """Say where a keep ratio does not count because a layer that shares the width is to be left alone."""
     both = sorted(set(asked) & set(shielded))
     if not both:
-        return None
-    return f"--keep does not apply to {', '.join(both[:3])}: {shielded[both[0]]} protects a layer of the same width"
+        return ()
+    said = f"--keep does not apply to {', '.join(both[:3])}: {shielded[both[0]]} protects a layer of the same width"
+    return (said,)
 
 
 def _best(group: Group, scores: np.ndarray | None, width: int) -> tuple[int, ...]:

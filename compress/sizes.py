@@ -5,14 +5,16 @@ the widths.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import fx
 
+from compress.allocation import Part
+from compress.attribution import Attribution
 from compress.axes.analysis import Analysis
 from compress.axes.groups import Group
 from compress.axes.labels import Array
@@ -25,14 +27,50 @@ from compress.counting import (
     PRODUCTS,
     RECURRENT,
     TRANSPOSED,
+    layer_name,
     node_macs,
     recurrent_matrices,
 )
-from compress.memory import Timeline, activations
+from compress.lengths import Lengths, rectangle
+from compress.memory import Activation, Timeline, activations
 from compress.shapes import Shapes, meta_values, shapes_in
 
 Widths = NDArray[np.int64]
 Figures = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Term:
+    """One summand: the axes whose lengths multiply to it, a coefficient, and the layer that it belongs to."""
+
+    layer: str
+    axes: list[Array]
+    coefficient: float
+
+
+class _Sum:
+    """Terms packed for evaluation: equal products are computed once."""
+
+    def __init__(self, terms: list[_Term], rows: list[list[int]]) -> None:
+        self._factors, inverse = np.unique(rectangle([sorted(row) for row in rows]), axis=0, return_inverse=True)
+        self._product = inverse.reshape(-1)
+        self._coefficients = np.array([term.coefficient for term in terms], np.float64)
+        self._weights = np.bincount(self._product, self._coefficients, len(self._factors))
+        self.terms, self.rows = terms, rows
+
+    def total(self, lengths: Figures) -> Figures:
+        """The sum, for each row of ``lengths``."""
+        return np.asarray(self._products(lengths) @ self._weights, np.float64)
+
+    def summands(self, lengths: Figures) -> Figures:
+        """Each term, of shape (choices, terms)."""
+        return np.asarray(self._products(lengths)[:, self._product] * self._coefficients, np.float64)
+
+    def _products(self, lengths: Figures) -> Figures:
+        found = lengths[:, self._factors[:, 0]]
+        for factor in self._factors.T[1:]:
+            found = found * lengths[:, factor]
+        return found
 
 
 class SizeModel:
@@ -41,94 +79,68 @@ class SizeModel:
     """
 
     def __init__(self, analysis: Analysis, groups: Sequence[Group]) -> None:
-        self._analysis = analysis
-        self._owner = np.full(
-            analysis.atoms.reason_index.size, len(groups), np.int64
-        )  # the last column collects what stays
-        for position, group in enumerate(groups):
-            self._owner[group.atoms] = position
-        self._width = np.array([group.width for group in groups] + [1], np.float64)
-        self._monomials: dict[tuple[int, ...], int] = {}  # products of widths that lengths are made of
-        self._lengths: list[dict[int, float]] = []
-        self._seen: dict[int, int] = {}
-        self._kept_alive: list[Array] = []  # axes are told apart by identity
+        self._analysis, self._groups = analysis, groups
+        self._lengths = Lengths(analysis.atoms, groups)
         program = analysis.program
         values = meta_values(program.graphs[False], program.tensors, program.input_shapes(batch=1))
-        self._timeline, memory = self._memory_terms(values)
-        self._terms = {
+        buffers = activations(program.graphs[False], values)
+        self._timeline = Timeline(buffers)
+        terms = {
             "macs": self._mac_terms(shapes_in(values)),
             "params": self._param_terms(),
-            "memory": memory,
-            "ratio": self._channel_terms(groups),
+            "memory": self._memory_terms(buffers),
         }
-        self._matrix = self._packed_lengths()
-        self._powers = _rectangle(list(self._monomials))  # the groups that each monomial is a product of
+        self._sums = {
+            measure: _Sum(found, [[self._lengths.row(axis) for axis in term.axes] for term in found])
+            for measure, found in terms.items()
+        }
+        self._sums["ratio"] = _Sum(
+            [_Term(group.name, [], float(group.cell)) for group in groups],
+            [[self._lengths.row_of_group(position)] for position in range(len(groups))],
+        )
+        self._table = self._lengths.packed()
         self.full = np.array([group.width for group in groups], np.int64)
+        self._full_cost = {measure: float(self.cost(measure, self.full)[0]) for measure in self._sums}
 
-    def cost(self, measure: str, widths: Widths) -> Figures:
+    def cost(self, measure: str, widths: NDArray[Any]) -> Figures:
         """Evaluate ``macs``, ``params``, ``memory`` (bytes) or ``ratio`` (channels) for widths of shape (groups,) or
         (choices, groups).
         """
-        parts = self._parts(measure, np.atleast_2d(widths))
-        return self._timeline.peak(parts) if measure == "memory" else parts.sum(axis=1)
+        lengths, found = self._evaluated(widths), self._sums[measure]
+        return self._timeline.peak(found.summands(lengths)) if measure == "memory" else found.total(lengths)
 
-    def _parts(self, measure: str, choices: Widths) -> Figures:
-        """The size of each summand (for memory: of each buffer) for each choice, of shape (choices, summands)."""
-        padded = np.concatenate([choices, np.ones((len(choices), 1))], axis=1)
-        products = padded[:, self._powers].prod(axis=2)
-        lengths = np.concatenate([(self._matrix @ products.T).T, np.ones((len(choices), 1))], axis=1)
-        factors, coefficients = self._terms[measure]
-        return np.asarray(np.prod(lengths[:, factors], axis=2) * coefficients, np.float64)
-
-    def relative(self, measure: str, widths: Widths) -> Figures:
+    def relative(self, measure: str, widths: NDArray[Any]) -> Figures:
         """Cost of each choice over the cost of the uncut network; 1 where there is nothing to count."""
-        found, full = self.cost(measure, widths), float(self.cost(measure, self.full)[0])
+        found, full = self.cost(measure, widths), self._full_cost[measure]
         return found / full if full else np.ones_like(found)
 
-    def _length(self, axis: Array) -> int:
-        """Row of the axis in the table of lengths: how many indices each kept atom of a group adds."""
-        if id(axis) not in self._seen:
-            self._seen[id(axis)] = len(self._lengths)
-            self._kept_alive.append(axis)
-            self._lengths.append(self._polynomial(axis))
-        return self._seen[id(axis)]
+    def crowding(self, measure: str, widths: NDArray[Any], share: float) -> Figures:
+        """By how much ``share`` is exceeded, on average over all moments: what a peak hides. 0 for sums."""
+        if measure != "memory":
+            return np.zeros(len(np.atleast_2d(widths)))
+        alive = self._timeline.alive(self._sums[measure].summands(self._evaluated(widths)))
+        return np.asarray(np.maximum(alive / self._full_cost[measure] - share, 0.0).mean(axis=1), np.float64)
 
-    def _polynomial(self, axis: Array) -> dict[int, float]:
-        """The axis' length: an index of one group adds its width's share, one of a product the product of the
-        shares.
-        """
-        atoms = self._analysis.atoms
-        position, atom = atoms.expanded(atoms.of(axis))
-        owner = self._owner[atom]
-        stays = self._width.size - 1
-        length: dict[int, float] = {}
-        if position.size == axis.size:
-            for group, count in _tally(owner):
-                self._add(length, () if group == stays else (group,), float(count))
-            return length
-        parts = np.bincount(position, minlength=axis.size)
-        for depth in np.unique(parts).tolist():
-            tuples = np.sort(owner[parts[position] == depth].reshape(-1, depth), axis=1)
-            found, counts = np.unique(tuples, axis=0, return_counts=True)
-            for groups, count in zip(found.tolist(), counts.tolist(), strict=True):
-                self._add(length, tuple(group for group in groups if group != stays), float(count))
-        return length
+    def parts(self, measure: str, widths: Widths) -> list[Part]:
+        """What the cost of one choice of widths, of shape (groups,), is due to: shares of the uncut network's cost."""
+        lengths, summed, full = self._evaluated(widths), self._sums[measure], self._full_cost[measure]
+        sizes = summed.summands(lengths)[0]
+        counted = self._timeline.at_peak(sizes) if measure == "memory" else np.flatnonzero(sizes)
+        if measure == "ratio":
+            return [Part(self._groups[at].name, at, "", float(sizes[at]) / full) for at in counted.tolist()]
+        attribution = Attribution(self._analysis, self._groups, self._lengths.owner)
+        return [
+            replace(part, share=part.share * float(sizes[at]) / full)
+            for at in counted.tolist()
+            for part in attribution.shares(
+                summed.terms[at].layer, summed.terms[at].axes, lengths[0, summed.rows[at]].tolist(), widths
+            )
+        ]
 
-    def _add(self, length: dict[int, float], groups: tuple[int, ...], count: float) -> None:
-        column = self._monomials.setdefault(groups, len(self._monomials))
-        length[column] = length.get(column, 0.0) + count / float(np.prod(self._width[list(groups)]))
+    def _evaluated(self, widths: NDArray[Any]) -> Figures:
+        return self._table.evaluated(np.atleast_2d(widths))
 
-    def _packed_lengths(self) -> csr_array:
-        sizes = [len(length) for length in self._lengths]
-        columns = [column for length in self._lengths for column in length]
-        shares = [share for length in self._lengths for share in length.values()]
-        rows = np.repeat(np.arange(len(sizes)), sizes)
-        return csr_array((shares, (rows, columns)), shape=(len(sizes), len(self._monomials)), dtype=np.float64)
-
-    def _packed(self, terms: list[tuple[list[int], float]]) -> tuple[Array, Figures]:
-        return _rectangle([rows for rows, _ in terms]), np.array([coefficient for _, coefficient in terms], np.float64)
-
-    def _mac_terms(self, shapes: Shapes) -> tuple[Array, Figures]:
+    def _mac_terms(self, shapes: Shapes) -> list[_Term]:
         program, trace = self._analysis.program, self._analysis.traces[False]
         terms = []
         for node in program.graphs[False].nodes:
@@ -139,50 +151,28 @@ class SizeModel:
                 for axes, size in zip(factors, share, strict=True):
                     live = [axis for axis in axes if axis.any()]
                     constant = macs * size / sum(share) / math.prod(axis.size for axis in live)
-                    terms.append(([self._length(axis) for axis in live], constant))
-        return self._packed(terms)
+                    terms.append(_Term(layer_name(node), live, constant))
+        return terms
 
-    def _memory_terms(self, values: Mapping[fx.Node, Any]) -> tuple[Timeline, tuple[Array, Figures]]:
-        buffers = activations(self._analysis.program.graphs[False], values)
-        terms = []
-        for buffer in buffers:
-            axes = self._analysis.traces[False].values[buffer.node]
-            live = [axis for axis in (axes if buffer.result is None else axes[buffer.result]) if axis.any()]
-            constant = buffer.itemsize * math.prod(buffer.shape) / math.prod(axis.size for axis in live)
-            terms.append(([self._length(axis) for axis in live], constant))
-        return Timeline(buffers), self._packed(terms)
-
-    def _param_terms(self) -> tuple[Array, Figures]:
+    def _param_terms(self) -> list[_Term]:
         program, tensors = self._analysis.program, self._analysis.program.tensors
         names = sorted(program.parameter_names - set(program.tied))
         terms = []
         for name in names:
             axes = [axis for axis in self._analysis.stored[name] if axis.any()]
             constant = tensors[name].numel() / math.prod(axis.size for axis in axes)
-            terms.append(([self._length(axis) for axis in axes], constant))
-        return self._packed(terms)
+            terms.append(_Term(name.rpartition(".")[0] or name, axes, constant))
+        return terms
 
-    def _channel_terms(self, groups: Sequence[Group]) -> tuple[Array, Figures]:
-        terms: list[tuple[list[int], float]] = []
-        for position, group in enumerate(groups):
-            self._lengths.append({self._monomials.setdefault((position,), len(self._monomials)): 1.0})
-            terms.append(([len(self._lengths) - 1], float(group.cell)))
-        return self._packed(terms)
-
-
-def _rectangle(rows: Sequence[Sequence[int]]) -> Array:
-    """Rows of indices, filled up with -1: the last column of a table, which holds ones."""
-    depth = max([1, *(len(row) for row in rows)])
-    return np.array([[*row, *[-1] * (depth - len(row))] for row in rows], np.int64).reshape(-1, depth)
-
-
-def _tally(owner: Array) -> list[tuple[int, int]]:
-    """How often each owner occurs, in ascending order; neighbours mostly have the same."""
-    first = np.flatnonzero(np.diff(owner, prepend=-1))
-    counts: dict[int, int] = {}
-    for one, length in zip(owner[first].tolist(), np.diff(first, append=owner.size).tolist(), strict=True):
-        counts[one] = counts.get(one, 0) + length
-    return sorted(counts.items())
+    def _memory_terms(self, buffers: Sequence[Activation]) -> list[_Term]:
+        terms = []
+        for buffer in buffers:
+            axes = self._analysis.traces[False].values[buffer.node]
+            live = [axis for axis in (axes if buffer.result is None else axes[buffer.result]) if axis.any()]
+            constant = buffer.itemsize * math.prod(buffer.shape) / math.prod(axis.size for axis in live)
+            made = f"input {buffer.node.name}" if buffer.node.op == "placeholder" else layer_name(buffer.node)
+            terms.append(_Term(made, live, constant))
+        return terms
 
 
 def _mac_axes(node: fx.Node, trace: Trace) -> list[list[Array]]:

@@ -41,6 +41,7 @@ EXAMPLES = """\b
 Examples:
   compress prune model.pt                                 half the MACs, writes model.pruned.pt2
   compress prune model.pt --target params=0.3 --dry-run   what would happen; writes nothing
+  compress prune model.pt --target macs=0.5 --target params=0.6    both at once
   compress prune model.pt --model torchvision:resnet50 --data imagefolder:photos --epochs 10
   compress prune model.pt --keep 'layer4.*=0.25' --ignore 'layer1.*' --save-plan plan.json
   compress prune model.pt --plan plan.json                the same channels again
@@ -54,10 +55,12 @@ Examples:
 @click.option("--data", metavar="REF", help="Data to measure accuracy and finetune on: digits, imagefolder:DIR, ...")
 @click.option(
     "--target",
-    default="macs=0.5",
+    multiple=True,
+    default=("macs=0.5",),
     show_default=True,
     metavar="WHAT=SHARE",
-    help="macs=0.5 or params=0.5: share of the whole left over; ratio=0.5: share of every layer's channels kept.",
+    help="Share left over: macs=0.5, params=0.5, memory=0.5 (peak of the activations) or ratio=0.5 (of the channels). "
+    "Repeatable: all are met where possible, else the first comes first.",
 )
 @ranking_options
 @click.option(

@@ -49,10 +49,10 @@ class Choice:
 
     def check(self, *, has_data: bool) -> None:
         """Fail before any work starts. Raises :class:`compress.errors.CompressError` naming the option."""
-        from compress.allocation import Target
+        from compress.allocation import parse_targets
         from compress.importance import criterion
 
-        Target.parse(self.target)
+        parse_targets(self.target)
         if criterion(self.criterion).needs_data and not has_data:
             raise InputError(f"--criterion {self.criterion} needs --data", hint="give --data, or use --criterion l2")
 

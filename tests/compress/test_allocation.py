@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compress.allocation import TOLERANCE, Allocation, Ladder, Target, allocate
+from compress.allocation import TOLERANCE, Allocation, Ladder, Target, allocate, parse_targets
 from compress.axes.analysis import Analysis, analyse
 from compress.axes.groups import Group, Member
 from compress.errors import PlanError
@@ -93,13 +93,13 @@ def widths(analysis: Analysis) -> list[int]:
 def test_whole_networks_stay_whole(analysis: Analysis) -> None:
     found = chosen(analysis, {group.name: np.ones(group.width) for group in analysis.prunable}, "macs=1", granularity=8)
     assert found.widths.tolist() == widths(analysis)
-    assert (found.achieved, found.note) == (1.0, None)
+    assert (found.achieved, found.note) == ((1.0,), None)
 
 
 @pytest.mark.parametrize("scope", ["global", "local"])
 def test_equal_scores_still_reach_the_target(analysis: Analysis, scope: str) -> None:
     scores = {group.name: np.zeros(group.width) for group in analysis.prunable}
-    assert abs(chosen(analysis, scores, "macs=0.5", scope=scope).achieved - 0.5) <= TOLERANCE
+    assert abs(chosen(analysis, scores, "macs=0.5", scope=scope).achieved[0] - 0.5) <= TOLERANCE
 
 
 def test_groups_without_scores_stay_whole(analysis: Analysis) -> None:
@@ -118,3 +118,12 @@ def test_global_scope_takes_from_where_scores_are_low_and_empties_nothing(analys
     lowest = chosen(analysis, scores, "macs=0.01")
     assert (lowest.widths / np.array(widths(analysis)) >= 0.1).all()
     assert lowest.note is not None
+
+
+def test_several_targets_are_read() -> None:
+    wanted = (Target("macs", 0.5), Target("params", 0.6))
+    assert parse_targets("macs=0.5,params=0.6") == parse_targets(("macs=0.5", "params=0.6")) == wanted
+    assert parse_targets("memory=0.5") == (Target("memory", 0.5),)
+    for wrong, said in (((), "no target"), ("macs=0.5,macs=0.6", "2 targets"), ("macs=0.5,", "not understood")):
+        with pytest.raises(PlanError, match=said):
+            parse_targets(wrong)

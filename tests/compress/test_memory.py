@@ -121,9 +121,7 @@ def test_the_peak_is_the_sum_of_what_is_alive_then(family: Callable[[str], Progr
     program = family("mobilenet_v3")
     graph = program.graphs[False]
     buffers = activations(graph, meta_values(graph, program.tensors, program.input_shapes(batch=1)))
-    sizes = np.array([[float(np.prod(buffer.shape)) * buffer.itemsize for buffer in buffers]])
-    timeline = Timeline(buffers)
-    moment = int(timeline.alive(sizes).argmax())
-    together = timeline.at(moment)
-    assert sizes[0, together].sum() == program.count().memory
+    sizes = np.array([float(np.prod(buffer.shape)) * buffer.itemsize for buffer in buffers])
+    together = Timeline(buffers).at_peak(sizes)
+    assert sizes[together].sum() == program.count().memory
     assert max(buffers[at].first for at in together) <= min(buffers[at].last for at in together)

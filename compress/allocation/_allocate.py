@@ -1,0 +1,147 @@
+"""``allocate``: choose how many atoms each group keeps, given scores, scope and granularity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.allocation._costs import Costs
+from compress.allocation._ladder import Ladder, Widths
+from compress.allocation._mixing import mixed
+from compress.allocation._paths import Ranked, by_score, by_share, even
+from compress.allocation._refining import refined
+from compress.allocation._shortfall import Shortfall, floor_causes
+from compress.allocation._space import Space, in_order, largest
+from compress.allocation._target import TOLERANCE, Target
+from compress.axes.groups import Group
+
+LEAST = 0.1  # global ranking leaves at least this share of every group: an emptied layer cannot recover
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Chosen width per group, the share reached per target, and what is in the way of targets that were missed."""
+
+    widths: Widths
+    achieved: tuple[float, ...]
+    shortfalls: tuple[Shortfall, ...]
+
+    @property
+    def note(self) -> str | None:
+        """The shortfalls in words, or None."""
+        return "; ".join(str(shortfall) for shortfall in self.shortfalls) or None
+
+
+def allocate(
+    model: Costs,
+    groups: Sequence[Group],
+    scores: Mapping[str, NDArray[np.float64]],
+    targets: Target | Sequence[Target],
+    *,
+    scope: str,
+    granularity: int,
+    fixed_ratios: Mapping[str, float],
+    least: Mapping[str, float] | None = None,
+    stays: Mapping[str, tuple[str, str]] | None = None,
+) -> Allocation:
+    """Choose widths whose costs are as near to ``targets`` as the granularity allows.
+
+    Several targets are all met where that is possible; else the first that can be met comes first.
+
+    Args:
+        model: cost of any choice of widths.
+        groups: the groups that may shrink.
+        scores: importance of each atom by group, comparable between groups; groups without scores stay whole.
+        targets: what to reach, one or several.
+        scope: ``global`` ranks all atoms together, ``local`` keeps the same share of every group.
+        granularity: channel counts are multiples of this.
+        fixed_ratios: keep ratios that the caller decided, by group name.
+        least: share that each group keeps at least, by group name; :data:`LEAST` for global scope, 0 for local where
+            not given.
+        stays: status and reason of groups whose width is decided, for the explanation of a floor.
+    """
+    asked = (targets,) if isinstance(targets, Target) else tuple(targets)
+    usual = LEAST if scope == "global" else 0.0
+    ladders = [Ladder(group, granularity, (least or {}).get(group.name, usual)) for group in groups]
+    space = Space(model, asked, ladders, *_decided(groups, scores, granularity, fixed_ratios))
+    space = space.for_targets(_possible(space))
+    ranked = _ranked(groups, scores) if scope == "global" else even(space)
+    widths = _chosen(space, ranked, scope) if space.free.any() else space.start
+    reached = tuple(space.reached(widths)[0].tolist())
+    shortfalls = []
+    for position, target in enumerate(asked):
+        if abs(reached[position] - target.share) > TOLERANCE:
+            found = _shortfall(space, ranked, position, reached, target)
+            if found.obstacle == "floor":
+                found = replace(found, causes=floor_causes(space, target, groups, stays or {}, granularity))
+            shortfalls.append(found)
+    return Allocation(widths, reached, tuple(shortfalls))
+
+
+def _possible(space: Space) -> tuple[Target, ...]:
+    """The targets, those beyond the least or the most that there is put there: the others are then met as they can."""
+    least, most = space.reached(np.array([space.end(0), space.end(-1)])).tolist()
+    return tuple(
+        replace(target, share=min(max(target.share, low), high))
+        for target, low, high in zip(space.targets, least, most, strict=True)
+    )
+
+
+def _decided(
+    groups: Sequence[Group],
+    scores: Mapping[str, NDArray[np.float64]],
+    granularity: int,
+    fixed_ratios: Mapping[str, float],
+) -> tuple[Widths, NDArray[np.bool_]]:
+    """The width that each group starts from, and whether it may change."""
+    free = np.array([group.name in scores and group.name not in fixed_ratios for group in groups], bool)
+    start = np.array([group.width for group in groups], np.int64)
+    for position, group in enumerate(groups):
+        if group.name in fixed_ratios:
+            wanted = np.array([fixed_ratios[group.name] * group.width])
+            start[position] = Ladder(group, granularity, 0.0).nearest(wanted)[0]
+    return start, free
+
+
+def _ranked(groups: Sequence[Group], scores: Mapping[str, NDArray[np.float64]]) -> Ranked:
+    found = {name: np.sort(score) for name, score in scores.items()}
+    return [found.get(group.name) for group in groups]
+
+
+def _chosen(space: Space, ranked: Ranked, scope: str) -> Widths:
+    if len(space.targets) == 1:
+        rows = by_share(space) if scope == "local" else by_score(space, ranked)
+        return refined(space, rows[int(space.misses(rows).argmin())], largest)
+    widths = refined(space, mixed(space, ranked, largest), largest)
+    if float(space.misses(widths).max()) <= TOLERANCE:
+        return widths
+    return refined(space, mixed(space, ranked, in_order), in_order)
+
+
+def _shortfall(space: Space, ranked: Ranked, position: int, reached: tuple[float, ...], asked: Target) -> Shortfall:
+    """What is in the way of the target ``asked``; ``space`` is for those targets that are possible by themselves."""
+    possible = space.targets[position]
+    lowest, highest = space.reached(np.array([space.end(0), space.end(-1)]))[:, position].tolist()
+    found = Shortfall(str(asked), reached[position], "granularity", lowest, highest, ())
+    if asked.share != possible.share:
+        return replace(found, obstacle="floor" if asked.share < lowest else "ceiling")
+    met = [
+        other
+        for other, share in zip(space.targets, reached, strict=True)
+        if other is not possible and abs(share - other.share) <= TOLERANCE
+    ]
+    if met:
+        low, high = (_extreme(space, ranked, (*met, replace(possible, share=share))) for share in (lowest, highest))
+        if not low - TOLERANCE <= asked.share <= high + TOLERANCE:
+            return replace(found, obstacle=" and ".join(map(str, met)), lowest=low, highest=high)
+    return found
+
+
+def _extreme(space: Space, ranked: Ranked, targets: tuple[Target, ...]) -> float:
+    """How far towards the last target one comes while the others are met."""
+    within = space.for_targets(targets)
+    widths = refined(within, mixed(within, ranked, in_order), in_order)
+    return float(within.reached(widths)[0, -1])

@@ -1,0 +1,108 @@
+"""Why a target was missed: the floor and what makes it up, the ceiling, other targets, or the granularity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from compress.allocation._ladder import Ladder
+from compress.allocation._space import Space
+from compress.allocation._target import Target
+from compress.axes.groups import Group
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A width that cannot go lower: what of the floor is due to it (``share_of_floor`` sums to 1).
+
+    ``status`` is protected or kept (by the caller), frozen (by the graph) or least (as narrow as it may become).
+    """
+
+    layer: str
+    status: str
+    reason: str
+    share_of_floor: float
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """A target that was not met. ``lowest`` and ``highest`` bound what can be reached, given the other targets that
+    were met; ``causes`` make up the floor where that is what is in the way, the largest first.
+    """
+
+    requested: str
+    achieved: float
+    obstacle: str
+    lowest: float
+    highest: float
+    causes: tuple[Cause, ...]
+
+    @property
+    def measure(self) -> str:
+        """What the target was for."""
+        return self.requested.partition("=")[0]
+
+    def of_whole(self, target: Target, left: float) -> Shortfall:
+        """The same for ``target``, in shares of a network of which the one allocated was ``left`` over."""
+        achieved, lowest, highest = (left * share for share in (self.achieved, self.lowest, self.highest))
+        return replace(self, requested=str(target), achieved=achieved, lowest=lowest, highest=highest)
+
+    def __str__(self) -> str:
+        measure = self.measure
+        if self.obstacle == "floor":
+            return f"the floor is {measure}={self.lowest:.3f}{_listed(self.causes)}"
+        if self.obstacle == "ceiling":
+            given = "the keep ratios given cut that far by themselves"
+            return f"the ceiling is {measure}={self.highest:.3f}: {given}"
+        if self.obstacle == "granularity":
+            return f"{measure}={self.achieved:.3f} is the nearest that this granularity allows"
+        return (
+            f"{self.requested} conflicts with {self.obstacle}: {measure}={self.achieved:.3f} was reached, "
+            f"and with {self.obstacle} kept the range found is {self.lowest:.3f} to {self.highest:.3f}"
+        )
+
+
+def _listed(causes: Sequence[Cause]) -> str:
+    if not causes:
+        return ": what is protected, frozen or at its least width"
+    named = [f"{100 * cause.share_of_floor:.0f} % {cause.layer} ({cause.reason})" for cause in causes[:_NAMED]]
+    rest = sum(cause.share_of_floor for cause in causes[_NAMED:])
+    if rest:
+        named.append(f"{100 * rest:.0f} % {len(causes) - _NAMED} more")
+    return ", of which " + ", ".join(named)
+
+
+def floor_causes(
+    space: Space,
+    target: Target,
+    groups: Sequence[Group],
+    stays: Mapping[str, tuple[str, str]],
+    granularity: int,
+) -> tuple[Cause, ...]:
+    """What the least cost in ``target``'s measure is due to, the largest first."""
+    least = space.end(0)
+    found: dict[tuple[str, str, str], float] = {}
+    for part in space.model.parts(target.measure, least):
+        if part.group is None:
+            key = (part.layer, "frozen", part.reason)
+        else:
+            key = (groups[part.group].name, *_why(space, groups[part.group], part.group, stays, granularity))
+        found[key] = found.get(key, 0.0) + part.share
+    total = sum(found.values()) or 1.0
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Cause(*key, share_of_floor=share / total) for key, share in ordered if share > 0)
+
+
+def _why(
+    space: Space, group: Group, position: int, stays: Mapping[str, tuple[str, str]], granularity: int
+) -> tuple[str, str]:
+    if group.name in stays:
+        return stays[group.name]
+    if not space.free[position]:
+        return "kept", "no score, so it stays whole"
+    least = int(space.ladders[position].rungs[0])
+    bound = least == int(Ladder(group, granularity, 0.0).rungs[0])
+    limit = f"granularity {granularity}" if bound else "the least share that is left of every group"
+    return "least", f"{least} of {group.width} left: {limit}"

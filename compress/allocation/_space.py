@@ -1,0 +1,89 @@
+"""The choices that there are: which groups may have which widths, and how far each choice is from the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.allocation._costs import Costs
+from compress.allocation._ladder import Ladder, Widths
+from compress.allocation._target import TOLERANCE, Target
+
+Figures = NDArray[np.float64]
+Objective = Callable[[Figures], Figures]
+_CROWDING = 0.3  # of a peak's distance counts what exceeds the target at other moments: lowering one of two equal peaks
+
+
+def largest(misses: Figures) -> Figures:
+    """The farthest of all targets, for misses of shape (choices, targets)."""
+    found: Figures = misses.max(axis=1)
+    return found
+
+
+def in_order(misses: Figures) -> Figures:
+    """The first target within the tolerance before all else, then the second ...; among equals the farthest."""
+    excess = np.maximum(misses - TOLERANCE, 0.0)
+    weights = 1000.0 ** np.arange(misses.shape[1])[::-1]
+    found: Figures = excess @ weights + 0.001 * misses.max(axis=1)
+    return found
+
+
+@dataclass(frozen=True)
+class Space:
+    """All groups start at ``start``; those that are ``free`` may have any width of their ladder."""
+
+    model: Costs
+    targets: tuple[Target, ...]
+    ladders: Sequence[Ladder]
+    start: Widths
+    free: NDArray[np.bool_]
+
+    def reached(self, choices: NDArray[Any]) -> Figures:
+        """Relative cost in each target's measure, of shape (choices, targets)."""
+        rows = np.atleast_2d(choices)
+        return np.stack([self.model.relative(target.measure, rows) for target in self.targets], axis=1)
+
+    def misses(self, choices: NDArray[Any]) -> Figures:
+        """Distance from each target, of shape (choices, targets)."""
+        return np.abs(self.reached(choices) - np.array([target.share for target in self.targets]))
+
+    def crowding(self, choices: NDArray[Any]) -> Figures:
+        """What exceeds the targets without showing in the costs, for each choice."""
+        rows = np.atleast_2d(choices)
+        return np.sum([self.model.crowding(target.measure, rows, target.share) for target in self.targets], axis=0)
+
+    def value(self, choices: NDArray[Any], objective: Objective) -> Figures:
+        """What the search makes small, for each choice: the objective, and crowding where it is as good."""
+        return self.valued(self.reached(choices), self.crowding(choices), objective)
+
+    def valued(self, reached: Figures, crowding: Figures, objective: Objective) -> Figures:
+        """The value of choices that reach so much and are so crowded."""
+        misses = np.abs(reached - np.array([target.share for target in self.targets]))
+        return np.asarray(objective(misses) + _CROWDING * np.maximum(crowding, 0.0), np.float64)
+
+    def within(self, widths: Widths) -> bool:
+        """Whether one choice meets every target."""
+        return float(self.misses(widths).max()) <= TOLERANCE
+
+    def end(self, rung: int) -> Widths:
+        """Every free group at its first (0) or last (-1) allowed width."""
+        return np.where(self.free, [int(ladder.rungs[rung]) for ladder in self.ladders], self.start)
+
+    def moved(self, widths: Widths, steps: list[int]) -> tuple[Widths, NDArray[np.int64]]:
+        """Every choice in which one free group went so many steps up or down, and the group that went."""
+        moves, groups = [], []
+        for position in np.flatnonzero(self.free).tolist():
+            for width in self.ladders[position].jumps(int(widths[position]), steps):
+                moved = widths.copy()
+                moved[position] = width
+                moves.append(moved)
+                groups.append(position)
+        return np.array(moves, np.int64).reshape(-1, widths.size), np.array(groups, np.int64)
+
+    def for_targets(self, targets: tuple[Target, ...]) -> Space:
+        """The same choices for other targets."""
+        return Space(self.model, targets, self.ladders, self.start, self.free)
