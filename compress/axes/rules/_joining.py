@@ -72,9 +72,19 @@ def slice_axis(trace: Trace, node: fx.Node) -> Any:
     window = _window(node, x[dim].size)
     if window is None:
         return trace.refuse(node, "slice with a computed bound")
-    if window.step != 1 and x[dim].any():
-        trace.labels.freeze(x[dim], f"every {window.step}th element is taken ({trace.place(node)})")
-    return [labels[window] if at == dim else labels for at, labels in enumerate(x)]
+    taken = x[dim][window] if window.step == 1 else _every(trace, node, x[dim], window)
+    return [taken if at == dim else labels for at, labels in enumerate(x)]
+
+
+def _every(trace: Trace, node: fx.Node, labels: Array, window: slice) -> Array:
+    """Every n-th element (rotary pairs are taken apart so): runs of n go whole, so that the step stays right."""
+    reason = f"every {window.step}th element is taken ({trace.place(node)})"
+    if labels.size % window.step or window.start >= window.step or window.stop <= labels.size - window.step:
+        trace.labels.freeze(labels, reason)
+        return labels[window]
+    runs, position = trace.labels.factors(labels, [labels.size // window.step, window.step], reason)
+    trace.labels.freeze(position, reason)
+    return runs
 
 
 def _window(node: fx.Node, size: int) -> slice | None:
@@ -93,6 +103,10 @@ def slice_bounds(cut: Cut, old: fx.Node, new: fx.Node) -> None:
     keep = cut.keep(source, dim)
     window = _window(old, keep.size)
     assert window is not None
+    if window.step != 1:
+        new.args = (new.args[0], dim, window.start, int(keep.sum()), window.step)
+        new.kwargs = {}
+        return
     start = int(keep[: window.start].sum())
     new.args = (new.args[0], dim, start, start + int(keep[window].sum()), 1)
     new.kwargs = {}

@@ -26,7 +26,7 @@ class Block:
 
 KINDS = (
     "split qkv", "fused qkv", "heads first", "width first", "chunked", "grouped queries", "repeated keys", "by hand",
-    "einsum", "rotary halves", "rotary pairs", "biased", "normed queries", "talking heads", "windows",
+    "einsum", "rotary halves", "rotary pairs", "rotary steps", "biased", "normed queries", "talking heads", "windows",
     "linear attention", "gated", "glu", "mixer", "depthwise", "merge", "upsample", "standardised",
     "stored matrix", "scale", "lstm", "gru",
     "local", "squeeze", "roll", "transposed", "fewer keys",
@@ -144,6 +144,8 @@ class Attention(nn.Module):
         match self.kind:
             case "rotary halves":
                 q, k = self._halves(q), self._halves(k)
+            case "rotary steps":
+                q, k = self._steps(q), self._steps(k)
             case "rotary pairs":
                 q, k = self._pairs(q), self._pairs(k)
             case "fewer keys":
@@ -156,7 +158,7 @@ class Attention(nn.Module):
     def _projected(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         batch, tokens = x.shape[:2]
         match self.kind:
-            case "fused qkv" | "by hand" | "biased" | "talking heads" | "rotary halves":
+            case "fused qkv" | "by hand" | "biased" | "talking heads" | "rotary halves" | "rotary steps":
                 q, k, v = self.qkv(x).reshape(batch, tokens, 3, HEADS, HEAD).permute(2, 0, 3, 1, 4).unbind(0)
             case "heads first":
                 q, k, v = self.qkv(x).view(batch, tokens, HEADS, 3 * HEAD).transpose(1, 2).split(HEAD, dim=-1)
@@ -194,6 +196,10 @@ class Attention(nn.Module):
         cos, sin = torch.cat([self.cos, self.cos], -1), torch.cat([self.sin, self.sin], -1)
         first, second = x.chunk(2, dim=-1)
         return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+    def _steps(self, x: torch.Tensor) -> torch.Tensor:
+        turned = torch.stack([-x[..., 1::2], x[..., ::2]], -1).reshape(x.shape)
+        return x * self.cos.repeat_interleave(2, -1) + turned * self.sin.repeat_interleave(2, -1)
 
     def _pairs(self, x: torch.Tensor) -> torch.Tensor:
         pairs = x.unflatten(-1, (HEAD // 2, 2))
