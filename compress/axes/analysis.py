@@ -46,6 +46,11 @@ class Analysis:
         return SizeModel(self, self.prunable)
 
     @property
+    def renumbered(self) -> dict[str, Array]:
+        """Constants that list positions, and the axis that the positions are of."""
+        return self.traces[False].renumbered
+
+    @property
     def unknown(self) -> dict[str, str]:
         """Operators without a rule: node name -> reason."""
         return {node.name: reason for trace in self.traces.values() for node, reason in trace.unknown.items()}
@@ -62,12 +67,15 @@ def analyse(program: Program) -> Analysis:
     }
     for name, owner in program.tied.items():
         stored[name] = stored[owner]
-    traces = {}
+    constants = {name: tensor for name, tensor in tensors.items() if name not in program.parameter_names}
+    traces: dict[bool, Trace] = {}
     for mode in (False, True):
         graph = program.graphs[mode]
-        trace = Trace(labels, stored, shapes_of(graph, tensors, program.input_shapes(batch=2)))
+        trace = Trace(labels, stored, shapes_of(graph, tensors, program.input_shapes(batch=2)), constants)
         trace.run(graph)
         traces[mode] = trace
+    for name, axis in traces[True].renumbered.items():
+        traces[False].renumber(name, axis, "positions in it are listed twice")
     owned = {name: axes for name, axes in stored.items() if name not in program.tied}
     order = _order(program)
     for name, axes in owned.items():

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from compress.axes.analysis import Analysis, analyse
+from compress.axes.groups import Group
+from compress.axes.labels import Array
 from compress.errors import PlanError
 from compress.program import Program
 
@@ -28,8 +30,11 @@ def permuted(analysis: Analysis, seed: int) -> Program:
     """:func:`permute` for a Program that was analysed before."""
     generator = np.random.default_rng(seed)
     order = {name: [np.arange(size) for size in tensor.shape] for name, tensor in analysis.program.tensors.items()}
+    listed = {name: np.arange(axis.size) for name, axis in analysis.renumbered.items()}
     for group in analysis.prunable:
         shuffled = _derangement(group.width, generator)
+        for name, axis in analysis.renumbered.items():
+            listed[name] = listed[name][_places(analysis, group, axis, shuffled)]
         for member in group.members:
             before = order[member.tensor][member.dim]
             places = np.arange(before.size)
@@ -48,9 +53,23 @@ def permuted(analysis: Analysis, seed: int) -> Program:
             if not np.array_equal(index, np.arange(index.size)):
                 moved = moved.index_select(dim, torch.from_numpy(index).to(tensor.device))
         tensors[name] = moved.clone(memory_format=torch.contiguous_format)
+    for name, before in listed.items():
+        tensors[name] = torch.from_numpy(np.argsort(before)).to(tensors[name])[tensors[name] % before.size]
     result = analysis.program.rebuilt(tensors, analysis.program.graphs)
     result.info.record("permute", arguments={"seed": seed}, seed=seed, metrics={"moved": share})
     return result
+
+
+def _places(analysis: Analysis, group: Group, axis: Array, shuffled: np.ndarray) -> np.ndarray:
+    """Which index of ``axis``, made inside the graph, comes to each index when the group's atoms are shuffled."""
+    at = np.full(analysis.atoms.frozen.size, -1, np.int64)
+    at[group.atoms] = np.arange(group.width)
+    index, atom = analysis.atoms.expanded(analysis.atoms.of(axis))
+    mine = np.flatnonzero(at[atom] >= 0)
+    rows = index[mine][np.argsort(at[atom[mine]], kind="stable")].reshape(group.width, -1)
+    places = np.arange(axis.size)
+    places[rows.ravel()] = rows[shuffled].ravel()
+    return places
 
 
 def _moved(indices: list[np.ndarray]) -> list[np.ndarray]:

@@ -50,6 +50,8 @@ def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
         name: _sliced(tensor, [mask(axis) for axis in analysis.stored[name]])
         for name, tensor in program.tensors.items()
     }
+    for name, axis in analysis.renumbered.items():
+        tensors[name] = _renumbered(tensors[name], mask(axis))
     graphs = {mode: _rewritten(program.graphs[mode], Cut(trace, mask)) for mode, trace in analysis.traces.items()}
     smaller = program.rebuilt(tensors, graphs)
     for mode, graph in smaller.graphs.items():
@@ -70,6 +72,12 @@ def _sliced(tensor: torch.Tensor, masks: list[Mask]) -> torch.Tensor:
         if not mask.all():
             result = result.index_select(dim, torch.from_numpy(np.flatnonzero(mask)).to(tensor.device))
     return result.clone(memory_format=torch.contiguous_format)
+
+
+def _renumbered(positions: torch.Tensor, keep: Mask) -> torch.Tensor:
+    """Positions among all indices become positions among those kept."""
+    among_kept = torch.from_numpy(np.cumsum(keep) - 1).to(positions)
+    return among_kept[positions % keep.size]
 
 
 def _rewritten(graph: fx.Graph, cut: Cut) -> fx.Graph:

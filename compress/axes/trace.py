@@ -50,8 +50,18 @@ def rewrite_of(node: fx.Node) -> Rewrite | None:
 class Trace:
     """Labels of all values of one graph. The axes of stored tensors are shared between graphs."""
 
-    def __init__(self, labels: Labels, stored: Mapping[str, Axes], shapes: Shapes) -> None:
+    def __init__(
+        self, labels: Labels, stored: Mapping[str, Axes], shapes: Shapes, constants: Mapping[str, torch.Tensor]
+    ) -> None:
+        """Args:
+        labels: where ties are collected, of all graphs of a network.
+        stored: axes of every stored tensor.
+        shapes: of every value of the graph.
+        constants: stored tensors that no training changes, whose values rules may read.
+        """
         self.labels = labels
+        self.constants = constants
+        self.renumbered: dict[str, Array] = {}
         self.shapes = shapes
         self.values: dict[fx.Node, Any] = {}
         self.unknown: dict[fx.Node, str] = {}
@@ -86,6 +96,18 @@ class Trace:
             for labels in axes:
                 self.labels.freeze(labels, f"{reason} ({self.place(node)})")
         return self.fixed(node)
+
+    def renumber(self, name: str, axis: Array, reason: str) -> None:
+        """Say that the constant ``name`` lists positions in ``axis``: they change when indices before them go.
+
+        Several axes that one list picks from must lose the same indices; where they cannot, they stay.
+        """
+        known = self.renumbered.setdefault(name, axis)
+        if known.size == axis.size:
+            self.labels.tie(known, axis, reason)
+        else:
+            self.labels.freeze(known, reason)
+            self.labels.freeze(axis, reason)
 
     def fixed(self, node: fx.Node) -> Any:
         """Fixed axes in the shape of ``node``'s result."""

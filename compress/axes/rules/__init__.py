@@ -3,6 +3,7 @@
 from compress.axes.rules import (
     _convolution,
     _elementwise,
+    _indexing,
     _joining,
     _linear,
     _normalisation,
@@ -16,6 +17,7 @@ from compress.axes.rules import (
 __all__ = [
     "_convolution",
     "_elementwise",
+    "_indexing",
     "_joining",
     "_linear",
     "_normalisation",

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import fx
 
-from compress.axes.labels import Array, fixed
+from compress.axes.labels import Array
 from compress.axes.rules._elementwise import broadcast
 from compress.axes.trace import Axes, Trace, argument, aten, rule
 
@@ -82,29 +82,3 @@ def einsum(trace: Trace, node: fx.Node) -> Any:
                 )
             axes[letter] = labels if letter not in axes or labels.any() else axes[letter]
     return [axes[letter] for letter in output]
-
-
-@rule(*aten("embedding"))
-def embedding(trace: Trace, node: fx.Node) -> Any:
-    """A table's rows are picked by index and stay; its width passes through."""
-    table, index = trace.axes(node.args[0]), trace.axes(node.args[1])
-    trace.labels.freeze(table[0], f"rows picked by index ({trace.place(node)})")
-    return [*index, table[1]]
-
-
-@rule(*aten("index.Tensor"))
-def index(trace: Trace, node: fx.Node) -> Any:
-    """Indexed dimensions stay; the others pass through. Neighbouring index tensors are replaced by their joint
-    shape.
-    """
-    x, picked = trace.axes(node.args[0]), node.args[1]
-    assert isinstance(picked, (list, tuple))
-    at = [dim for dim, item in enumerate(picked) if item is not None]
-    for dim in at:
-        for labels in (x[dim], *trace.axes(picked[dim])):
-            trace.labels.freeze(labels, f"picked by index ({trace.place(node)})")
-    if at != list(range(at[0], at[-1] + 1)):
-        return trace.refuse(node, "indexing with tensors that are apart")
-    shape = trace.shape(node)
-    count = len(shape) - (len(x) - len(at))
-    return [*x[: at[0]], *(fixed(size) for size in shape[at[0] : at[0] + count]), *x[at[-1] + 1 :]]

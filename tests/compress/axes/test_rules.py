@@ -97,6 +97,36 @@ def _channel_mean(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return x.mean(1, keepdim=True) * y
 
 
+def _picked(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    order = torch.tensor([7, 2, 11, 0, 5, 4, 3, 10, 9, 8, 1, 6])
+    return x[:, order] * y[:, torch.tensor([-1, *range(11)])] + torch.tanh(x).index_select(1, order)
+
+
+def _picked_twice(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return torch.cat([x[:, torch.tensor([0, 1, 1, 4, 5])], y.index_select(1, torch.tensor([3, 3, 0]))], dim=1)
+
+
+def _glued(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return F.glu(torch.cat([x, y], 1), 1).repeat_interleave(2, 1) + y.tile(1, 2, 1, 1)
+
+
+def _filled(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return torch.cat([x, y.new_zeros(y.shape[0], 4, 8, 8)], 1) * F.pad(y, (0, 0, 0, 0, 4, 0))
+
+
+def _fourier(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return torch.fft.irfft2(torch.fft.rfft2(x, norm="ortho") * 0.5, s=(8, 8), norm="ortho") + y
+
+
+def _sampled(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    grid = torch.tanh(y[:, :2]).permute(0, 2, 3, 1)
+    return F.grid_sample(x, grid, align_corners=False) + y
+
+
+def _unfolded(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return x.unfold(2, 3, 1).unfold(3, 3, 1).amax((-2, -1)) + y[:, :, 1:-1, 1:-1]
+
+
 MIDDLES: dict[str, tuple[Callable[..., torch.Tensor], int | None]] = {
     "add": (torch.add, None),
     "chunk": (_chunk_and_swap, None),
@@ -111,6 +141,13 @@ MIDDLES: dict[str, tuple[Callable[..., torch.Tensor], int | None]] = {
     "fold into batch": (_folded_into_batch, None),
     "one channel": (_one_channel, None),
     "channel mean": (_channel_mean, None),
+    "picked by a list": (_picked, None),
+    "picked twice": (_picked_twice, 8),
+    "gated and repeated": (_glued, 24),
+    "filled": (_filled, 16),
+    "Fourier": (_fourier, None),
+    "sampled": (_sampled, None),
+    "windows": (_unfolded, None),
 }
 
 
@@ -123,8 +160,11 @@ def test_an_operator_between_two_convolutions(name: str) -> None:
     train_once(proof.smaller)
 
 
+_LATER = ("picked by a list", "gated and repeated", "filled", "Fourier", "windows")
+
+
 def test_exact_couplings_are_pruned_and_not_merely_frozen() -> None:
-    for name in ("chunk", "split", "pad", "gate", "gate by view", "unflatten", "transpose", "where", "resize"):
+    for name in ("chunk", "split", "pad", "gate", "gate by view", "unflatten", "transpose", "where", "resize", *_LATER):
         middle, out = MIDDLES[name]
         analysis = analyse(captured(Between(middle, out=out)))
         layers = {layer for group in analysis.prunable for layer in group.producers}
