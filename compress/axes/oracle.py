@@ -47,7 +47,7 @@ def masked_forward(
 
 def _run(node: fx.Node, args: Any, kwargs: Any, trace: Trace, analysis: Analysis, kept: np.ndarray) -> Any:
     """Statistics run over kept elements only; everything else runs as it is."""
-    statistic = kept_statistic(node)
+    statistic = kept_statistic(node.target)
     if statistic is None:
         return node.target(*args, **kwargs)  # type: ignore[operator]
     summarised = node.args[STATISTICS_OF.get(node.target, 0)]

@@ -19,9 +19,9 @@ Statistic = Callable[[fx.Node, Any, Any, Masks], Any]
 _aten = torch.ops.aten
 
 
-def kept_statistic(node: fx.Node) -> Statistic | None:
-    """How ``node`` computes its statistic over kept elements, or None for operators for which masking suffices."""
-    return _STATISTICS.get(node.target)
+def kept_statistic(operator: Any) -> Statistic | None:
+    """How ``operator`` computes its statistic over kept elements, or None where masking suffices."""
+    return _STATISTICS.get(operator)
 
 
 def _weights(masks: Masks, like: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ import compress
 from compress import Program
 from compress.axes import trace as tracing
 from compress.axes.analysis import analyse
+from compress.axes.statistics import kept_statistic
 from compress.axes.trace import Trace
 from compress.errors import PlanError
 from tests.compress.proofs import BOUND, prove, train_once
@@ -416,3 +417,10 @@ def test_a_fixed_normalisation_hides_nothing(plain: Program) -> None:
     assert float(mean.abs().min()) > 0
     assert float(drawn.tensors["norm.running_var"].min()) > 0.4
     assert BOUND == 1e-9
+
+
+def test_the_oracle_knows_every_statistic_that_a_rule_flags() -> None:
+    flagging = {"batch_norm", "layer_norm", "group_norm", "softmax", "reduction", "attention"}
+    operators = [item for item, function in tracing._PROPAGATE.items() if function.__name__ in flagging]
+    assert {function.__name__ for function in tracing._PROPAGATE.values()} >= flagging
+    assert [str(item) for item in operators if kept_statistic(item) is None] == []
