@@ -19,6 +19,7 @@ _HOMES = {
     "load": "compress.loading",
     "permute": "compress.axes.permute",
     "prune": "compress.pruning",
+    "sensitivity": "compress.damage",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from compress.axes.permute import permute as permute
     from compress.capturing import capture as capture
     from compress.counting import Count as Count
+    from compress.damage import sensitivity as sensitivity
     from compress.errors import CompressError as CompressError
     from compress.loading import load as load
     from compress.plan import Plan as Plan

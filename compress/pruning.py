@@ -298,7 +298,7 @@ def _choose(
 ) -> tuple[Plan, Remarks]:
     groups = analysis.prunable
     shielded = protected(analysis, request.ignore)
-    batches = _batches(data, request.seed) if data is not None else None
+    batches = score_batches(data, request.seed) if data is not None else None
     ranked = [group for group in groups if group.name not in shielded]
     scores = request.ranking.scores(ScoreContext(analysis, batches, request.seed), ranked)
     allocation = allocate(
@@ -345,7 +345,7 @@ def _best(group: Group, scores: np.ndarray | None, width: int) -> tuple[int, ...
     return tuple(int(position) for position in np.sort(ranked))
 
 
-def _batches(data: DataSource | Iterable[Any], seed: int) -> Iterator[tuple[tuple[torch.Tensor, ...], Any]]:
+def score_batches(data: DataSource | Iterable[Any], seed: int) -> Iterator[tuple[tuple[torch.Tensor, ...], Any]]:
     train = getattr(data, "training", None)
     if train is None:
         for inputs, target in cast("Iterable[Any]", data):

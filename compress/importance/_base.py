@@ -5,7 +5,7 @@ look at the signals themselves.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -51,16 +51,29 @@ class Criterion(ABC):
 class ElementCriterion(Criterion):
     """A number for each element of a tensor, which adds up over the elements that an atom takes in it."""
 
-    @abstractmethod
     def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
         """Return, by tensor name, a value for each element; tensors left out say nothing about importance."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither values() nor passes()")
+
+    def passes(self, context: ScoreContext) -> Iterator[dict[str, torch.Tensor]]:
+        """Yield :meth:`values`; criteria that see data yield some for each batch. The mean of the scores counts."""
+        yield self.values(context)
 
     def finish(self, totals: Scores) -> Scores:
         """Turn the atoms' sums in one tensor, of shape (atoms,), into their scores. The sums themselves by default."""
         return totals
 
     def places(self, context: ScoreContext, groups: Sequence[Group]) -> dict[str, list[Scores]]:
-        values = self.values(context)
+        sums: dict[str, list[Scores]] = {}
+        count = 0
+        for values in self.passes(context):
+            count += 1
+            for name, places in self._scored(values, groups).items():
+                before = sums.get(name)
+                sums[name] = places if before is None else [old + new for old, new in zip(before, places, strict=True)]
+        return {name: [total / count for total in totals] for name, totals in sums.items()}
+
+    def _scored(self, values: Mapping[str, torch.Tensor], groups: Sequence[Group]) -> dict[str, list[Scores]]:
         columns: dict[tuple[str, int], Scores] = {}
 
         def score(member: Member) -> Scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
@@ -22,11 +23,9 @@ class Obd(ElementCriterion):
     name: ClassVar[str] = "obd"
     needs_data: ClassVar[bool] = True
 
-    def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
-        tensors, count = context.analysis.program.tensors, 0
-        sums: dict[str, torch.Tensor] = {}
+    def passes(self, context: ScoreContext) -> Iterator[dict[str, torch.Tensor]]:
+        tensors = context.analysis.program.tensors
         for gradients in weight_gradients(self, context, singles(batches_of(self, context), _SAMPLES)):
-            count += 1
-            for name, gradient in gradients.items():
-                sums[name] = sums.get(name, 0) + gradient.double().square()
-        return {name: total / count * tensors[name].detach().double().square() / 2 for name, total in sums.items()}
+            yield {
+                name: (tensors[name].detach() * gradient).double().square() / 2 for name, gradient in gradients.items()
+            }

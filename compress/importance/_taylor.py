@@ -1,7 +1,10 @@
-"""First-order Taylor: how much the loss would change if the channel were zero (Molchanov et al. 2019, eq. 8)."""
+"""First-order Taylor: how much the loss would change if the channel were zero (Molchanov et al. 2019, Importance
+Estimation for Neural Network Pruning).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -12,19 +15,19 @@ from compress.importance._gradients import batches_of, weight_gradients
 
 
 class Taylor(ElementCriterion):
-    """Absolute sum over the channel's weights of weight times gradient, averaged over the batches given."""
+    """``|sum w * g|`` over the channel's weights, ``g`` the gradient of a batch's loss; the mean over batches.
+
+    The absolute value is taken for each batch, as the paper accumulates it: in a trained network the gradients of
+    different batches cancel, and that of all data says nothing.
+    """
 
     name: ClassVar[str] = "taylor"
     needs_data: ClassVar[bool] = True
 
-    def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
-        tensors, count = context.analysis.program.tensors, 0
-        sums: dict[str, torch.Tensor] = {}
+    def passes(self, context: ScoreContext) -> Iterator[dict[str, torch.Tensor]]:
+        tensors = context.analysis.program.tensors
         for gradients in weight_gradients(self, context, batches_of(self, context)):
-            count += 1
-            for name, gradient in gradients.items():
-                sums[name] = sums.get(name, 0) + (tensors[name].detach() * gradient).double()
-        return {name: total / count for name, total in sums.items()}
+            yield {name: (tensors[name].detach() * gradient).double() for name, gradient in gradients.items()}
 
     def finish(self, totals: Scores) -> Scores:
         found: Scores = np.abs(totals)

@@ -11,6 +11,8 @@ from deploy.report.charts import Figure
 from deploy.report.schema import VERSION, Report
 from deploy.report.text import escape
 
+COMPLETE = "This page is complete in itself and fetches nothing."
+
 # The page may run what is inside it and fetch nothing at all, whatever a hostile name tries.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
@@ -24,22 +26,45 @@ def render(report: Report) -> str:
     charts: dict[str, Figure] = {}
     body = sections.render_all(report, charts)
     created = f" · {escape(report.created)}" if report.created else ""
-    scripts = ""
-    if charts:
-        scripts = (
-            f'<script type="application/json" id="charts">{_embed(charts)}</script>\n'
-            f"<script>{_plotly()}</script>\n<script>{_asset('page.js')}</script>\n"
-        )
+    inside = (
+        f'<header>\n<p class="eyebrow">{escape(report.title)}{created}</p>\n'
+        f"<h1>{summary.headline(report)}</h1>\n{summary.banner(report)}\n{summary.tiles(report)}\n</header>\n"
+        f"{body}\n<footer>Report version {VERSION}. {COMPLETE}</footer>"
+    )
+    return document(report.title, inside, scripts=drawing(charts))
+
+
+def drawing(charts: dict[str, Figure]) -> str:
+    """Return the ``script`` elements that draw ``charts`` (by element id): none where there are none.
+
+    Raises:
+        UnavailableError: plotly is not installed.
+    """
+    if not charts:
+        return ""
+    return (
+        f'<script type="application/json" id="charts">{_embed(charts)}</script>\n'
+        f"<script>{_plotly()}</script>\n<script>{_asset('page.js')}</script>\n"
+    )
+
+
+def document(title: str, inside: str, *, styles: str = "", scripts: str = "") -> str:
+    """Return a whole page in the report's style.
+
+    Args:
+        title: plain text for the browser's tab.
+        inside: HTML of the page's content.
+        styles: CSS beside the report's own.
+        scripts: ``script`` elements for the end of the page.
+    """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
-        f'<title>{escape(report.title)}</title>\n<link rel="icon" href="data:,">\n<style>{_asset("page.css")}</style>\n'
-        f'</head>\n<body>\n<main>\n<header>\n<p class="eyebrow">{escape(report.title)}{created}</p>\n'
-        f"<h1>{summary.headline(report)}</h1>\n{summary.banner(report)}\n{summary.tiles(report)}\n</header>\n"
-        f"{body}\n<footer>Report version {VERSION}. This page is complete in itself and fetches nothing.</footer>\n"
-        f"</main>\n{scripts}</body>\n</html>\n"
+        f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n'
+        f"<style>{_asset('page.css')}{styles}</style>\n"
+        f"</head>\n<body>\n<main>\n{inside}\n</main>\n{scripts}</body>\n</html>\n"
     )
 
 
