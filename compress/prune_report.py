@@ -11,6 +11,7 @@ from compress.allocation import Shortfall
 from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
 from compress.counting import Count
+from compress.obstacles import Obstacles, find_obstacles
 from compress.program import Program
 
 
@@ -48,7 +49,8 @@ class PruneReport:
     """What was asked for, what was reached, and every layer's part in it.
 
     ``shortfalls`` says for each target that was missed what is in the way; ``note`` says it in words. ``reachable`` is
-    the share of the MACs that would go if every group shrank to a single atom.
+    the share of the MACs that would go if every group shrank to a single atom; ``obstacles`` are the operators without
+    a rule, each with a bound on the MACs that are out of reach because of it.
     """
 
     requested: str
@@ -59,6 +61,7 @@ class PruneReport:
     layers: list[LayerReport]
     reachable: float
     unknown_operators: dict[str, str]
+    obstacles: Obstacles
     shortfalls: tuple[Shortfall, ...] = ()
 
 
@@ -86,6 +89,7 @@ def report(
         layers=_layers(analysis, kept, stays, before, after),
         reachable=reachable_macs(analysis),
         unknown_operators=analysis.unknown,
+        obstacles=find_obstacles(analysis),
         shortfalls=remarks.shortfalls,
     )
 

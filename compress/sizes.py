@@ -146,7 +146,7 @@ class SizeModel:
         for node in program.graphs[False].nodes:
             macs = node_macs(node, shapes)
             if macs:
-                factors = _mac_axes(node, trace)
+                factors = mac_axes(node, trace)
                 share = [math.prod(axis.size for axis in axes) for axes in factors]
                 for axes, size in zip(factors, share, strict=True):
                     live = [axis for axis in axes if axis.any()]
@@ -175,7 +175,7 @@ class SizeModel:
         return terms
 
 
-def _mac_axes(node: fx.Node, trace: Trace) -> list[list[Array]]:
+def mac_axes(node: fx.Node, trace: Trace) -> list[list[Array]]:
     """The axes whose lengths multiply to the operator's MACs, a list for each summand, constants left out."""
     if node.target in CONVOLUTIONS | TRANSPOSED:
         return [trace.axes(node.args[1])[:2]]

@@ -56,8 +56,12 @@ class Analysis:
         return {node.name: reason for trace in self.traces.values() for node, reason in trace.unknown.items()}
 
 
-def analyse(program: Program) -> Analysis:
-    """Find the groups of ``program``. A tie found in either graph binds; an axis frozen in either is frozen."""
+def analyse(program: Program, *, transparent: frozenset[str] = frozenset()) -> Analysis:
+    """Find the groups of ``program``. A tie found in either graph binds; an axis frozen in either is frozen.
+
+    ``transparent`` names operators to be treated as no obstacle (see :mod:`compress.obstacles`): then the result says
+    what could at most be reached, and must not be pruned by.
+    """
     labels = Labels()
     tensors = program.tensors
     stored: dict[str, Axes] = {
@@ -71,7 +75,8 @@ def analyse(program: Program) -> Analysis:
     traces: dict[bool, Trace] = {}
     for mode in (False, True):
         graph = program.graphs[mode]
-        trace = Trace(labels, stored, shapes_of(graph, tensors, program.input_shapes(batch=2)), constants)
+        shapes = shapes_of(graph, tensors, program.input_shapes(batch=2))
+        trace = Trace(labels, stored, shapes, constants, transparent)
         trace.run(graph)
         traces[mode] = trace
     for name, axis in traces[True].renumbered.items():

@@ -51,13 +51,20 @@ class Trace:
     """Labels of all values of one graph. The axes of stored tensors are shared between graphs."""
 
     def __init__(
-        self, labels: Labels, stored: Mapping[str, Axes], shapes: Shapes, constants: Mapping[str, torch.Tensor]
+        self,
+        labels: Labels,
+        stored: Mapping[str, Axes],
+        shapes: Shapes,
+        constants: Mapping[str, torch.Tensor],
+        transparent: frozenset[str] = frozenset(),
     ) -> None:
         """Args:
         labels: where ties are collected, of all graphs of a network.
         stored: axes of every stored tensor.
         shapes: of every value of the graph.
         constants: stored tensors that no training changes, whose values rules may read.
+        transparent: operators that tie nothing where no rule can follow them, instead of freezing what they touch:
+            what would be reachable if they were no obstacle.
         """
         self.labels = labels
         self.constants = constants
@@ -65,7 +72,9 @@ class Trace:
         self.shapes = shapes
         self.values: dict[fx.Node, Any] = {}
         self.unknown: dict[fx.Node, str] = {}
+        self.freed: list[Array] = []
         self._stored = stored
+        self._transparent = transparent
 
     def run(self, graph: fx.Graph) -> None:
         """Propagate through ``graph`` from its inputs to its outputs."""
@@ -91,6 +100,8 @@ class Trace:
         """Freeze every axis that ``node`` touches, with the reason and the place."""
         if not any(labels.any() for axes in self.operands(node) for labels in axes):
             return self.fixed(node)  # nothing that could be pruned reaches it
+        if str(node.target) in self._transparent:
+            return self._free(node, self.shapes[node])
         self.unknown[node] = reason
         for axes in self.operands(node):
             for labels in axes:
@@ -108,6 +119,23 @@ class Trace:
         else:
             self.labels.freeze(known, reason)
             self.labels.freeze(axis, reason)
+
+    def _free(self, node: fx.Node, shape: Any) -> Any:
+        """New axes for a result of ``shape``; those stay fixed that are so at the same place, in the same size, before
+        ``node``.
+        """
+        if isinstance(shape, list):
+            return [self._free(node, item) for item in shape]
+        if not isinstance(shape, tuple):
+            return None
+        operands = list(self.operands(node))
+        axes = []
+        for dim, size in enumerate(shape):
+            before = [axes[dim] for axes in operands if dim < len(axes) and axes[dim].size == size]
+            stays = dim == 0 or size == 1 or (bool(before) and not any(axis.any() for axis in before))
+            axes.append(fixed(size) if stays else self.labels.fresh(size))
+        self.freed += [axis for axis in axes if axis.any()]
+        return axes
 
     def fixed(self, node: fx.Node) -> Any:
         """Fixed axes in the shape of ``node``'s result."""

@@ -112,8 +112,15 @@ def _checked(example: Any) -> tuple[torch.Tensor, ...]:
 
 
 def _refuse_keywords(module: nn.Module) -> None:
-    """Tensor names become attributes in generated source, where a Python keyword is a syntax error."""
+    """Tensor names become attributes in generated source, where a Python keyword is a syntax error, and strings in it,
+    which a quotation mark would end.
+    """
     for name in _state(module):
+        if not name.isprintable() or set(name) & set('"\\'):
+            raise CaptureError(
+                f"{name!r} contains a character that a graph cannot spell",
+                hint="name modules and parameters without quotation marks, backslashes and control characters",
+            )
         word = next((part for part in name.split(".") if keyword.iskeyword(part)), None)
         if word is not None:
             raise CaptureError(

@@ -21,7 +21,7 @@ from compress.cli.options import (
     take,
     training_options,
 )
-from compress.pipeline.tables import amount, metric, percent
+from compress.pipeline.tables import amount, metric, out_of_reach, percent
 
 if TYPE_CHECKING:
     from compress.pipeline.prune import PruneOutcome
@@ -155,6 +155,8 @@ def show(outcome: PruneOutcome, console: Console) -> None:
     console.line(
         f"asked for {report.requested}, reached {report.achieved}" + (f": {report.note}" if report.note else "")
     )
+    for line in out_of_reach(report.obstacles, report.before.macs):
+        console.line(f"out of reach: {line}")
     for stage, metrics in (outcome.accuracy or {}).items():
         console.line(f"accuracy, {STAGES[stage]}: {metric(metrics)}")
     if outcome.accuracy is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.errors import InputError
+from compress.files import check_writable, write_text
 from compress.pipeline.loading import Loading, open_program, require_file
 from compress.pipeline.reporter import Reporter
-from compress.pipeline.tables import amount, metric, percent, size
+from compress.pipeline.tables import amount, metric, out_of_reach, percent, size
 
 if TYPE_CHECKING:
     from compress import Program
+    from compress.explanation import Explanation
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,67 @@ class Sheet:
     tables: list[Table] = field(default_factory=list)
 
 
-def run(file: Path, loading: Loading, reporter: Reporter, *, verify: bool = False) -> Sheet:
-    """Return what is in ``file``.
+@dataclass(frozen=True)
+class InspectRequest:
+    """What to look into and how. ``ignore`` are layer patterns to be treated as ``--ignore`` of pruning does;
+    ``outputs`` are files to write, ``.html`` or ``.json``.
+    """
+
+    file: Path
+    loading: Loading = field(default_factory=Loading)
+    verify: bool = False
+    ignore: tuple[str, ...] = ()
+    outputs: tuple[Path, ...] = ()
+    force: bool = False
+
+    def check(self) -> None:
+        """Fail before any work starts where the request cannot succeed.
+
+        Raises:
+            InputError: the message names the option or the file.
+        """
+        require_file(self.file)
+        for path in self.outputs:
+            check_writable(path, overwrite=self.force)
+        asked = {"--verify": self.verify, "--ignore": self.ignore, "a page": _pages(self.outputs)}
+        option = next((name for name, value in asked.items() if value), None)
+        if option is not None and self.file.suffix in (".onnx", ".json"):
+            raise InputError(f"{option} needs a network, not this", where=str(self.file), hint="give the checkpoint")
+
+
+def run(request: InspectRequest, reporter: Reporter) -> Sheet:
+    """Return what is in the file, having written it where that was asked for.
 
     Raises:
-        compress.errors.CompressError: it cannot be read, or ``verify`` was asked for something without channels.
+        compress.errors.CompressError: the file cannot be read, or something was asked that only a network has.
     """
-    require_file(file)
-    if file.suffix in (".onnx", ".json") and verify:
-        raise InputError("--verify needs a network, not this", where=str(file), hint="give the checkpoint")
+    request.check()
+    sheet = _sheet(request, reporter)
+    for path in request.outputs:
+        if path.suffix == ".json":
+            write_text(path, json.dumps(sheet.data, indent=2, default=str) + "\n", overwrite=request.force)
+    return sheet
+
+
+def _pages(outputs: Sequence[Path]) -> list[Path]:
+    return [path for path in outputs if path.suffix == ".html"]
+
+
+def _sheet(request: InspectRequest, reporter: Reporter) -> Sheet:
+    file = request.file
     if file.suffix == ".onnx":
         return _onnx(file)
     if file.suffix == ".json":
         return _plan(file)
-    program = open_program(file, loading, reporter)
-    sheet = _program(file, program)
-    if verify:
+    program = open_program(file, request.loading, reporter)
+    with reporter.step("finding what can shrink"):
+        explanation = _explain(program, request.ignore)
+    sheet = _program(file, program, explanation)
+    for path in _pages(request.outputs):
+        from compress.pipeline.inspect_page import write_page
+
+        write_page(explanation, file.name, sheet.lines, path, overwrite=request.force)
+    if request.verify:
         with reporter.step("permuting and removing channels in float64"):
             sheet.data["verification"] = verification(program)
         found = sheet.data["verification"]
@@ -88,13 +136,15 @@ def verification(program: Program, seed: int = 0) -> dict[str, Any]:
     return figures
 
 
-def _program(file: Path, program: Program) -> Sheet:
+def _explain(program: Program, ignore: Sequence[str]) -> Explanation:
     from compress.axes.analysis import analyse
-    from compress.prune_report import reachable_macs
+    from compress.explanation import explain
 
-    analysis = analyse(program)
-    info, count, groups = program.info, program.count(), analysis.groups
-    reachable = reachable_macs(analysis)
+    return explain(analyse(program), ignore)
+
+
+def _program(file: Path, program: Program, explained: Explanation) -> Sheet:
+    info, count = program.info, program.count()
     lines = [
         ("file", f"{file} ({size(file.stat().st_size)})"),
         ("architecture", info.model_ref or "unknown (the file holds its own graph)"),
@@ -103,39 +153,41 @@ def _program(file: Path, program: Program) -> Sheet:
         ("MACs", f"{amount(count.macs)} at batch 1"),
         ("parameters", amount(count.params)),
         ("activation memory", f"{size(count.memory)} at the peak, batch 1"),
-        ("reachable", f"{percent(reachable)} of the MACs lie in widths that can shrink"),
-        *((f"no rule at {node}", reason) for node, reason in analysis.unknown.items()),
+        ("reachable", f"{percent(explained.reachable)} of the MACs lie in widths that can shrink"),
+        *(("out of reach", line) for line in out_of_reach(explained.obstacles, count.macs)),
     ]
+    if explained.ignore:
+        lines.append(("protected", f"layers named {', '.join(explained.ignore)}"))
     if info.preprocessing is not None:
         lines.append(("preprocessing", f"mean {info.preprocessing.mean}, std {info.preprocessing.std}"))
     recorded = info.metrics.get("accuracy", {})
     lines += [(f"accuracy ({stage})", metric(value)) for stage, value in recorded.items() if isinstance(value, dict)]
     steps = [(step.when, step.verb, _arguments(step.arguments)) for step in info.provenance]
-    rows = [(group.name, group.kind, group.width, group.cell, group.reason or "") for group in groups]
+    rows = [
+        (
+            group.name,
+            group.status,
+            group.width,
+            group.cell,
+            str(len(group.layers)),
+            percent(group.macs / count.macs) if count.macs else "",
+            group.reason or "",
+        )
+        for group in explained.groups
+    ]
     return Sheet(
         {
             "kind": "network",
             "info": info.model_dump(mode="json"),
             "count": count.summary(),
-            "reachable_macs": reachable,
-            "unknown_operators": analysis.unknown,
             "inputs": [spec._asdict() for spec in program.inputs],
             "outputs": [spec._asdict() for spec in program.outputs],
-            "groups": [
-                {
-                    "name": group.name,
-                    "kind": group.kind,
-                    "width": group.width,
-                    "cell": group.cell,
-                    "reason": group.reason,
-                }
-                for group in groups
-            ],
+            **explained.to_json(),
         },
         lines,
         [
-            Table("What was done", ("when", "what", "with"), steps),
-            Table("Widths", ("first layer", "kind", "channels", "cell", "reason"), rows),
+            *([Table("What was done", ("when", "what", "with"), steps)] if steps else []),
+            Table("Widths", ("first layer", "status", "width", "cell", "layers", "share of MACs", "reason"), rows),
         ],
     )
 

@@ -230,6 +230,7 @@ def summary(result: PruneResult) -> dict[str, Any]:
         "note": report.note,
         "reachable": report.reachable,
         "unknown_operators": report.unknown_operators,
+        "out_of_reach": report.obstacles.to_json(),
         "before": report.before.summary(),
         "after": report.after.summary(),
         "layers": [asdict(layer) for layer in report.layers],

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compress.obstacles import Obstacles
 
 _UNITS = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 
@@ -62,3 +65,17 @@ def change(before: float | None, after: float | None, unit: str = "") -> str:
     if unit == "share":
         return f"{100 * (after - before):+.2f} points"
     return f"x {after / before:.3g}" if before else ""
+
+
+def out_of_reach(obstacles: Obstacles, macs: int) -> list[str]:
+    """Return a line for each operator without a rule, and one for all of several; ``macs`` is the whole network's."""
+
+    def bound(count: int) -> str:
+        return f"at most {amount(count)} MACs ({percent(count / macs if macs else 0.0)})"
+
+    found = [
+        f"{bound(one.macs)} because of {one.operator}: {one.reason} "
+        f"({one.places[0]}{f' and {len(one.places) - 1} more places' if len(one.places) > 1 else ''})"
+        for one in obstacles.operators
+    ]
+    return [*found, f"{bound(obstacles.together)} because of all of these"] if len(found) > 1 else found

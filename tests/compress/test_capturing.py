@@ -163,6 +163,9 @@ def test_names_that_python_cannot_spell_are_refused_and_odd_ones_are_not() -> No
 
     with pytest.raises(CaptureError, match="keyword 'class'"):
         compress.capture(Named("class"), (torch.randn(2, 4),))
+    for name in ('a"b', "a\\b", "a\nb", 'x", exit(3) or "y'):  # the last would run in the graph's generated source
+        with pytest.raises(CaptureError, match="cannot spell"):
+            compress.capture(Named(name), (torch.randn(2, 4),))
     program = compress.capture(Named("3x3-a"), (torch.randn(2, 4),))
     assert "parts.3x3-a.weight" in program.state_dict()
 
