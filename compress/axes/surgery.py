@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import fx
 
+from compress import room
 from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
 from compress.axes.trace import Cut, rewrite_of
@@ -17,6 +18,7 @@ from compress.program import Program
 from compress.shapes import copy_graph, shapes_of
 
 Mask = NDArray[np.bool_]
+_BLOCK = 1 << 18  # elements: what lies between two slices stays in a cache
 
 
 def kept_atoms(analysis: Analysis, keep: Mapping[str, Array]) -> Mask:
@@ -67,11 +69,30 @@ def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
 
 
 def _sliced(tensor: torch.Tensor, masks: list[Mask]) -> torch.Tensor:
-    result = tensor.detach()
-    for dim, mask in enumerate(masks):
-        if not mask.all():
-            result = result.index_select(dim, torch.from_numpy(np.flatnonzero(mask)).to(tensor.device))
-    return result.clone(memory_format=torch.contiguous_format)
+    """A contiguous copy of what the masks keep; block by block, so that no copy of the uncut whole is made between."""
+    source = tensor.detach()
+    kept = [torch.from_numpy(np.flatnonzero(mask)).to(source.device) for mask in masks]
+    result = room.empty([index.numel() for index in kept], source)
+    cut = [dim for dim, mask in enumerate(masks) if not mask.all()]
+    if not cut:
+        return result.copy_(source)
+    first, *others = cut
+    for rows, part in _blocks(kept[first], result, first):
+        *before, (dim, index) = ((first, rows), *((other, kept[other]) for other in others))
+        block = source
+        for earlier, chosen in before:
+            block = block.index_select(earlier, chosen)
+        torch.index_select(block, dim, index, out=part)
+    return result
+
+
+def _blocks(index: torch.Tensor, result: torch.Tensor, dim: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Stretches of ``index`` and the part of ``result`` that they fill; one stretch where parts would not be whole."""
+    count = index.numel()
+    step = count if dim else max(1, _BLOCK * count // max(result.numel(), 1))
+    for start in range(0, count, step):
+        length = min(step, count - start)
+        yield index[start : start + length], result.narrow(dim, start, length)
 
 
 def _renumbered(positions: torch.Tensor, keep: Mask) -> torch.Tensor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from compress.axes.analysis import Analysis
 from compress.axes.groups import Group, Member
+from compress.importance._sums import sums_along
 
 Scores = NDArray[np.float64]
 
@@ -59,6 +60,10 @@ class ElementCriterion(Criterion):
         """Yield :meth:`values`; criteria that see data yield some for each batch. The mean of the scores counts."""
         yield self.values(context)
 
+    def each(self, block: torch.Tensor) -> torch.Tensor:
+        """Turn values into the numbers that add up. ``block`` is a copy in float64 and may be overwritten."""
+        return block
+
     def finish(self, totals: Scores) -> Scores:
         """Turn the atoms' sums in one tensor, of shape (atoms,), into their scores. The sums themselves by default."""
         return totals
@@ -74,13 +79,13 @@ class ElementCriterion(Criterion):
         return {name: [total / count for total in totals] for name, totals in sums.items()}
 
     def _scored(self, values: Mapping[str, torch.Tensor], groups: Sequence[Group]) -> dict[str, list[Scores]]:
-        columns: dict[tuple[str, int], Scores] = {}
+        wanted: dict[str, set[int]] = {}
+        for member in (member for group in groups for member in group.members):
+            wanted.setdefault(member.tensor, set()).add(member.dim)
+        sums = {name: sums_along(value, wanted[name], self.each) for name, value in values.items() if name in wanted}
 
         def score(member: Member) -> Scores:
-            key = (member.tensor, member.dim)
-            if key not in columns:
-                columns[key] = _along(values[member.tensor], member.dim)
-            return self.finish(columns[key][member.indices].sum(axis=1))
+            return self.finish(sums[member.tensor][member.dim][member.indices].sum(axis=1))
 
         return _by_group(groups, values, score)
 
@@ -110,14 +115,6 @@ def _by_group(
     """Score every member that lies in one of ``tensors``; groups without any are left out."""
     found = {group.name: [score(member) for member in group.members if member.tensor in tensors] for group in groups}
     return {name: places for name, places in found.items() if places}
-
-
-def _along(value: torch.Tensor, dim: int) -> Scores:
-    """Sum over every dimension but one."""
-    others = [other for other in range(value.ndim) if other != dim]
-    summed = value.detach().double().sum(dim=others) if others else value.detach().double()
-    found: Scores = summed.cpu().numpy()
-    return found
 
 
 def multiplying(context: ScoreContext) -> list[str]:

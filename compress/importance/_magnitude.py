@@ -19,7 +19,10 @@ class L1(ElementCriterion):
 
     def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
         tensors = context.analysis.program.tensors
-        return {name: tensors[name].detach().abs() for name in multiplying(context)}
+        return {name: tensors[name] for name in multiplying(context)}
+
+    def each(self, block: torch.Tensor) -> torch.Tensor:
+        return block.abs_()
 
 
 class L2(ElementCriterion):
@@ -29,7 +32,10 @@ class L2(ElementCriterion):
 
     def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
         tensors = context.analysis.program.tensors
-        return {name: tensors[name].detach().double().square() for name in multiplying(context)}
+        return {name: tensors[name] for name in multiplying(context)}
+
+    def each(self, block: torch.Tensor) -> torch.Tensor:
+        return block.square_()
 
     def finish(self, totals: Scores) -> Scores:
         found: Scores = np.sqrt(totals)
