@@ -107,3 +107,11 @@ def test_remembered_values_equal_values_run_anew() -> None:
             if node.op == "call_function":
                 plain = meta_calls.run(node.target, *fx.map_arg((node.args, node.kwargs), found.__getitem__))
                 assert (plain.shape, plain.stride(), plain.dtype) == (value.shape, value.stride(), value.dtype)
+
+
+@pytest.mark.parametrize("target", sorted(meta_calls.UNARY | meta_calls.UNARY_IN_PLACE, key=str))
+def test_short_cuts_return_what_the_operator_returns(target: torch._ops.OpOverload) -> None:
+    for x in (meta(2, 3, 4), meta(4, 3, dtype=torch.float16).t(), meta(2, 1, 1).expand(2, 3, 1)):
+        if x.is_contiguous() or target in meta_calls.UNARY:
+            found, plain = meta_calls.run(target, [x], {}), target(x)
+            assert (found.shape, found.stride(), found.dtype) == (plain.shape, plain.stride(), plain.dtype)

@@ -1,0 +1,307 @@
+"""How long choosing and cutting takes, beside Torch-Pruning, and how it grows with the network.
+
+    python benchmarks/engine_speed.py --only 'resnet*' --results runs/speed.jsonl  # torchvision networks by pattern
+    python benchmarks/engine_speed.py --curve --results runs/curve.jsonl           # synthetic, to 20,000 nodes
+
+Seconds are CPU time of one thread without imports and capture: analysis, plan, surgery and report here; building the
+dependency graph, ranking and cutting there. The two take turns in one process, with nothing remembered from the turn
+before; the median of the turns counts. Torch-Pruning is optional: where it is missing its columns stay empty.
+Memory is how far the first cut lifts the process' resident peak above what was resident before it (Linux only).
+"""
+
+# ruff: noqa: T201
+from __future__ import annotations
+
+import argparse
+import copy
+import fnmatch
+import gc
+import json
+import math
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+DETECTORS = ("rcnn", "retinanet", "fcos", "ssd", "raft", "quantized")
+SIZES = (250, 1000, 4000, 20000)
+
+
+class LateError(Exception):
+    """The other tool took longer than its limit."""
+
+
+def main() -> None:
+    """Run all networks, each in a process of its own, or one of them."""
+    options = _options()
+    torch.set_num_threads(1)
+    if options.one:
+        row = _grown(options.one, options.turns) if ":" in options.one else _compared(options.one, options)
+        print(json.dumps(row))
+        return
+    wanted = [f"{kind}:{size}" for kind in KINDS for size in SIZES] if options.curve else _networks(options.only)
+    done = {row["network"] for row in _rows(options.results)}
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    for name in wanted:
+        if name in done:
+            continue
+        command = [
+            sys.executable,
+            __file__,
+            "--one",
+            name,
+            "--turns",
+            str(options.turns),
+            "--limit",
+            str(options.limit),
+        ]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        lines = [line for line in found.stdout.splitlines() if line.startswith("{")]
+        row = json.loads(lines[-1]) if lines else {"network": name, "failed": found.stderr.strip()[-300:]}
+        with options.results.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+        print(_line(row), flush=True)
+    if options.curve:
+        _exponents(_rows(options.results))
+
+
+def _compared(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One torchvision network: both tools in turns, then what the memory was."""
+    import compress
+    import models
+    from compress.meta_calls import forget
+
+    module = models.create(f"torchvision:{name}").eval()
+    example = torch.randn(1, *models.default_input(f"torchvision:{name}"))
+    program = compress.capture(module, (example,))
+    row: dict[str, Any] = {"network": name, "nodes": len(program.graphs[False].nodes)}
+    row["weights_mb"] = round(sum(x.numel() * x.element_size() for x in program.tensors.values()) / 2**20)
+
+    def ours() -> float:
+        forget()
+        gc.collect()
+        before, begun = _resident(), time.process_time()
+        result = compress.prune(program, "macs=0.5")
+        seconds = time.process_time() - begun
+        row.setdefault("peak_mb", round(_peak() - before))
+        row["macs"] = round(result.report.after.macs / result.report.before.macs, 3)
+        return seconds
+
+    mine, theirs = [], []
+    for _ in range(options.turns):
+        mine.append(ours())
+        if "failed" not in row:
+            try:
+                theirs.append(_torch_pruning(module, example, options.limit))
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong there is the result
+                row["failed"] = f"{type(error).__name__}: {str(error)[:120]}"
+    row["turns"] = [mine, theirs]
+    row["seconds"] = round(statistics.median(mine), 3)
+    if theirs and "failed" not in row:
+        row["torch_pruning"] = round(statistics.median(theirs), 3)
+        row["ratio"] = round(statistics.median(a / b for a, b in zip(mine, theirs, strict=True)), 2)
+    return row
+
+
+def _torch_pruning(module: nn.Module, example: torch.Tensor, limit: int) -> float:
+    """CPU seconds of Torch-Pruning for half the channels everywhere, on a copy of the network."""
+    import torch_pruning as tp
+    from torchvision.models.vision_transformer import VisionTransformer
+
+    network = copy.deepcopy(module)
+    last = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, nn.Conv2d)) and _width(layer) == 1000]
+    heads = {layer: layer.num_heads for layer in network.modules() if isinstance(layer, nn.MultiheadAttention)}
+    gc.collect()
+    with _limited(limit):
+        begun = time.process_time()
+        pruner = tp.pruner.MagnitudePruner(
+            network,
+            example,
+            importance=tp.importance.GroupMagnitudeImportance(p=2),
+            pruning_ratio=0.5,
+            round_to=8,
+            ignored_layers=last,
+            **({"out_channel_groups": heads} if isinstance(network, VisionTransformer) else {}),
+        )
+        pruner.step()
+        return time.process_time() - begun
+
+
+def _width(layer: nn.Linear | nn.Conv2d) -> int:
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+
+
+@contextmanager
+def _limited(seconds: int) -> Iterator[None]:
+    """Interrupt after this much CPU time: some networks never end there."""
+
+    def late(*_: object) -> None:
+        raise LateError(f"over {seconds} s of CPU")
+
+    signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+class Residual(nn.Module):
+    """Bottleneck blocks on one stream."""
+
+    def __init__(self, blocks: int, width: int = 64) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, width, 1))
+            for _ in range(blocks)
+        )
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(x.mean((2, 3)))
+
+
+class Dense(nn.Module):
+    """Dense blocks of eight layers, each seeing all before it, with a transition between."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 3)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(nn.Conv2d(32 + 16 * at, 16, 1) for at in range(8)) for _ in range(blocks)
+        )
+        self.moves = nn.ModuleList(nn.Conv2d(32 + 16 * 8, 32, 1) for _ in range(blocks))
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for layers, move in zip(self.blocks, self.moves, strict=True):
+            for layer in layers:
+                x = torch.cat([x, torch.relu(layer(x))], 1)
+            x = move(x)
+        return self.head(x.mean((2, 3)))
+
+
+class Transformer(nn.Module):
+    """Pre-norm blocks with four heads over a sequence of feature maps."""
+
+    def __init__(self, blocks: int, width: int = 64) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 4, 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * blocks))
+        self.ins = nn.ModuleList(nn.Linear(width, 3 * width) for _ in range(blocks))
+        self.outs = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.ups = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(blocks))
+        self.downs = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(blocks))
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        for at in range(len(self.ins)):
+            parts = self.ins[at](self.norms[2 * at](x)).chunk(3, -1)
+            q, k, v = (part.reshape(part.shape[0], part.shape[1], 4, 16).transpose(1, 2) for part in parts)
+            seen = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+            x = x + self.outs[at](seen)
+            x = x + self.downs[at](torch.relu(self.ups[at](self.norms[2 * at + 1](x))))
+        return self.head(x.mean(1))
+
+
+KINDS: dict[str, Callable[[int], nn.Module]] = {"residual": Residual, "dense": Dense, "transformer": Transformer}
+
+
+def _grown(name: str, turns: int) -> dict[str, Any]:
+    """One synthetic network of about so many nodes in its evaluation graph."""
+    import compress
+    from compress.meta_calls import forget
+
+    kind, _, size = name.partition(":")
+    few, more = (len(compress.capture(KINDS[kind](n), _image()).graphs[False].nodes) for n in (2, 4))
+    blocks = max(1, round((int(size) - few) / ((more - few) / 2)) + 2)
+    program = compress.capture(KINDS[kind](blocks), _image())
+    row: dict[str, Any] = {"network": name, "nodes": len(program.graphs[False].nodes)}
+    row["weights_mb"] = round(sum(x.numel() * x.element_size() for x in program.tensors.values()) / 2**20, 1)
+    seconds = []
+    for _ in range(turns):
+        forget()
+        gc.collect()
+        before, begun = _resident(), time.process_time()
+        compress.prune(program, "macs=0.5")
+        seconds.append(time.process_time() - begun)
+        row.setdefault("peak_mb", round(_peak() - before))
+    return row | {"seconds": round(statistics.median(seconds), 3), "turns": [seconds, []]}
+
+
+def _image() -> tuple[torch.Tensor, ...]:
+    return (torch.randn(2, 3, 16, 16),)
+
+
+def _resident() -> float:
+    """Megabytes resident now; the peak is counted from here on."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _peak() -> float:
+    return _status("VmHWM")
+
+
+def _status(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{key}:"))
+
+
+def _exponents(rows: list[dict[str, Any]]) -> None:
+    """Fit seconds ~ nodes ** exponent over each kind's points, in logarithms."""
+    for kind in KINDS:
+        points = [row for row in rows if row["network"].startswith(kind) and "seconds" in row]
+        if len(points) > 1:
+            for column in ("seconds", "peak_mb"):
+                x = [math.log(row["nodes"]) for row in points]
+                y = [math.log(max(row[column], 1e-3)) for row in points]
+                slope = statistics.linear_regression(x, y).slope
+                print(f"{kind}: {column} grow with nodes to the power of {slope:.2f}")
+
+
+def _networks(pattern: str) -> list[str]:
+    import models
+
+    models.torchvision_shim.ensure()
+    from torchvision.models import list_models
+
+    return [n for n in list_models() if fnmatch.fnmatch(n, pattern) and not any(mark in n for mark in DETECTORS)]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _line(row: dict[str, Any]) -> str:
+    cells = [row.get(key, "") for key in ("nodes", "seconds", "torch_pruning", "ratio", "weights_mb", "peak_mb")]
+    return f"| {row['network']} | " + " | ".join(map(str, cells)) + f" | {row.get('failed', '')} |"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("runs/engine_speed.jsonl"))
+    parser.add_argument("--only", default="*", help="pattern of torchvision names")
+    parser.add_argument("--curve", action="store_true", help="synthetic networks of growing size instead")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--limit", type=int, default=60, help="CPU seconds for Torch-Pruning, each turn")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
