@@ -7,12 +7,14 @@ parameter shared by several names or calls counts once; MACs count for every cal
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx
 
+from compress.einsum import letters_of, pairwise_products
 from compress.memory import peak_memory
 from compress.shapes import Shapes, meta_values, shapes_in
 
@@ -34,6 +36,7 @@ LINEAR = {_aten.linear.default}
 ADDING_PRODUCTS = {_aten.addmm.default, _aten.baddbmm.default}
 PRODUCTS = {_aten.matmul.default, _aten.bmm.default, _aten.mm.default} | ADDING_PRODUCTS
 ATTENTION = {_aten.scaled_dot_product_attention.default}
+EINSUM = _aten.einsum.default
 RECURRENT = {_aten.lstm.input, _aten.gru.input, _aten.rnn_tanh.input, _aten.rnn_relu.input}
 
 
@@ -133,6 +136,27 @@ def _width(node: fx.Node, shapes: Shapes) -> int:
     return int(found[1 if node.target in CONVOLUTIONS | TRANSPOSED else -1])
 
 
+def einsum_products(node: fx.Node, shapes: Mapping[Any, Any]) -> list[list[Any]]:
+    """What each pairwise product of an einsum runs over: for each letter the longest of what ``shapes`` holds there.
+
+    ``shapes`` gives for each operand a sequence with an item for each dimension: a size, or an array of labels.
+    """
+    equation, operands = node.args[0], node.args[1]
+    assert isinstance(equation, str)
+    assert isinstance(operands, (list, tuple))
+    inputs, output = letters_of(equation, [len(shapes[operand]) for operand in operands])
+    longest: dict[str, Any] = {}
+    for letters, operand in zip(inputs, operands, strict=True):
+        for letter, item in zip(letters, shapes[operand], strict=True):
+            if letter not in longest or _length(item) > _length(longest[letter]):
+                longest[letter] = item
+    return [[longest[letter] for letter in product] for product in pairwise_products(inputs, output)]
+
+
+def _length(item: Any) -> int:
+    return item if isinstance(item, int) else len(item)
+
+
 def recurrent_matrices(node: fx.Node, shapes: Shapes) -> list[fx.Node]:
     """The weights (not the biases) of a recurrent layer, of every layer and direction."""
     weights: Any = node.args[2]
@@ -172,6 +196,9 @@ def node_macs(node: fx.Node, shapes: Shapes) -> int | None:
     if target in PRODUCTS:
         first = node.args[1] if target in ADDING_PRODUCTS else node.args[0]
         return math.prod(shapes[node]) * shapes[first][-1]
+    if target == EINSUM:
+        sizes = [math.prod(product) for product in einsum_products(node, shapes)]
+        return sum(sizes) if sizes else None
     if target in RECURRENT:
         return math.prod(shapes[node.args[0]][:-1]) * sum(
             math.prod(shapes[w]) for w in recurrent_matrices(node, shapes)

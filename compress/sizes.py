@@ -23,10 +23,12 @@ from compress.counting import (
     ADDING_PRODUCTS,
     ATTENTION,
     CONVOLUTIONS,
+    EINSUM,
     LINEAR,
     PRODUCTS,
     RECURRENT,
     TRANSPOSED,
+    einsum_products,
     layer_name,
     node_macs,
     recurrent_matrices,
@@ -184,6 +186,8 @@ def mac_axes(node: fx.Node, trace: Trace) -> list[list[Array]]:
     if node.target in ATTENTION:
         query, key, value = (trace.axes(node.args[at]) for at in range(3))
         return [[*query, key[-2]], [*query[:-1], key[-2], value[-1]]]
+    if node.target == EINSUM:
+        return einsum_products(node, trace.values)
     if node.target in RECURRENT:
         return [trace.axes(weight) for weight in recurrent_matrices(node, trace.shapes)]
     assert node.target in PRODUCTS

@@ -9,6 +9,7 @@ from torch import fx
 from compress.axes.labels import Array
 from compress.axes.rules._elementwise import broadcast
 from compress.axes.trace import Axes, Trace, argument, aten, rule
+from compress.einsum import letters_of
 
 
 @rule(*aten("matmul mm bmm mv dot"))
@@ -70,15 +71,14 @@ def einsum(trace: Trace, node: fx.Node) -> Any:
     equation, operands = node.args[0], node.args[1]
     assert isinstance(equation, str)
     assert isinstance(operands, (list, tuple))
-    inputs, arrow, output = equation.replace(" ", "").partition("->")
-    if not arrow or "." in equation:
-        return trace.refuse(node, "einsum without an explicit output or with an ellipsis")
+    inputs, output = letters_of(equation, [len(trace.axes(operand)) for operand in operands])
+    place = trace.place(node)
     axes: dict[str, Array] = {}
-    for letters, operand in zip(inputs.split(","), operands, strict=True):
+    for letters, operand in zip(inputs, operands, strict=True):
         for letter, labels in zip(letters, trace.axes(operand), strict=True):
-            if letter in axes:
-                trace.labels.tie(
-                    axes[letter], labels, f"multiplied with elements that never change ({trace.place(node)})"
-                )
-            axes[letter] = labels if letter not in axes or labels.any() else axes[letter]
+            known = axes.get(letter)
+            if known is not None and known.size == labels.size:
+                trace.labels.tie(known, labels, f"multiplied with elements that never change ({place})")
+            if known is None or (labels.size >= known.size and labels.any()):
+                axes[letter] = labels
     return [axes[letter] for letter in output]

@@ -179,7 +179,8 @@ class Attention(nn.Module):
             case "talking heads":
                 return self.mix(self.mix(q @ k.transpose(-2, -1) * HEAD**-0.5).softmax(-1)) @ v
             case "einsum":
-                weights = torch.einsum("bhqd,bhkd->bhqk", q, k).mul(0.5).softmax(-1)
+                equation = "...qd,...kd" if self.fused else "bhqd,bhkd->bhqk"
+                weights = torch.einsum(equation + "->...qk" * self.fused, q, k).mul(0.5).softmax(-1)
                 return torch.einsum("bhqk,bhkd->bhqd", weights, v)
             case "linear attention":
                 return torch.relu(q) @ (torch.relu(k).transpose(-2, -1) @ v) / k.shape[-2]
