@@ -243,9 +243,10 @@ def _composed(lineage: Lineage, request: _Request, smaller: Program) -> Plan:
 def _overall(lineage: Lineage, request: _Request, step: _Step, remarks: Remarks) -> Remarks:
     """The last step's remarks in shares of the first network, of targets that the whole missed."""
     missed = []
+    whole = {str(asked): target for asked, target in zip(step.targets, request.targets, strict=True)}
     for target, left in zip(request.targets, step.left, strict=True):
         if abs(lineage.relative(target.measure) - target.share) > TOLERANCE:
-            missed += [one.of_whole(target, left) for one in remarks.shortfalls if one.measure == target.measure]
+            missed += [one.of_whole(whole, left) for one in remarks.shortfalls if one.measure == target.measure]
     advice = f"with {request.steps} steps; fewer steps or a finer granularity may come nearer"
     return Remarks(tuple(missed), (*([advice] if missed else []), *remarks.others))
 

@@ -12,13 +12,14 @@ from compress.allocation._costs import Costs
 from compress.allocation._ladder import Ladder, Widths
 from compress.allocation._mixing import mixed
 from compress.allocation._paths import Ranked, by_score, by_share, even
-from compress.allocation._refining import refined
+from compress.allocation._refining import refined_from_any
 from compress.allocation._shortfall import Shortfall, floor_causes
 from compress.allocation._space import Space, in_order, largest
 from compress.allocation._target import TOLERANCE, Target
 from compress.axes.groups import Group
 
 LEAST = 0.1  # global ranking leaves at least this share of every group: an emptied layer cannot recover
+_STARTS = 3  # so many on each side of a target that a path steps over
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,22 @@ def _ranked(groups: Sequence[Group], scores: Mapping[str, NDArray[np.float64]]) 
 
 def _chosen(space: Space, ranked: Ranked, scope: str) -> Widths:
     if len(space.targets) == 1:
-        rows = by_share(space) if scope == "local" else by_score(space, ranked)
-        return refined(space, rows[int(space.misses(rows).argmin())], largest)
-    widths = refined(space, mixed(space, ranked, largest), largest)
-    if float(space.misses(widths).max()) <= TOLERANCE:
+        paths = [by_share(space), by_score(space, ranked)]
+        return refined_from_any(space, _around(space, paths if scope == "local" else paths[::-1]), largest)
+    widths = refined_from_any(space, mixed(space, ranked, largest)[:_STARTS], largest)
+    if space.within(widths):
         return widths
-    return refined(space, mixed(space, ranked, in_order), in_order)
+    return refined_from_any(space, np.concatenate([widths[None], mixed(space, ranked, in_order)[:1]]), in_order)
+
+
+def _around(space: Space, paths: Sequence[Widths]) -> Widths:
+    """The choice on the first path that comes nearest, and then those of all paths next above and next below."""
+    found = [paths[0][int(space.misses(paths[0]).argmin())]]
+    for rows in paths:
+        beyond = space.reached(rows)[:, 0] - space.targets[0].share
+        order = np.argsort(np.abs(beyond), kind="stable")
+        found += [row for side in (beyond[order] > 0, beyond[order] <= 0) for row in rows[order[side][:_STARTS]]]
+    return np.array(found, np.int64)
 
 
 def _shortfall(space: Space, ranked: Ranked, position: int, reached: tuple[float, ...], asked: Target) -> Shortfall:
@@ -135,6 +146,7 @@ def _shortfall(space: Space, ranked: Ranked, position: int, reached: tuple[float
     ]
     if met:
         low, high = (_extreme(space, ranked, (*met, replace(possible, share=share))) for share in (lowest, highest))
+        low, high = min(low, reached[position]), max(high, reached[position])
         if not low - TOLERANCE <= asked.share <= high + TOLERANCE:
             return replace(found, obstacle=" and ".join(map(str, met)), lowest=low, highest=high)
     return found
@@ -143,5 +155,5 @@ def _shortfall(space: Space, ranked: Ranked, position: int, reached: tuple[float
 def _extreme(space: Space, ranked: Ranked, targets: tuple[Target, ...]) -> float:
     """How far towards the last target one comes while the others are met."""
     within = space.for_targets(targets)
-    widths = refined(within, mixed(within, ranked, in_order), in_order)
+    widths = refined_from_any(within, mixed(within, ranked, in_order)[:1], in_order)
     return float(within.reached(widths)[0, -1])

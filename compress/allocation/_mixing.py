@@ -15,28 +15,28 @@ from compress.allocation._paths import Ranked, by_score
 from compress.allocation._space import Figures, Objective, Space
 from compress.allocation._target import TOLERANCE
 
-_COUNT = 256  # thresholds per path
-_REACH = 2.0 ** np.arange(-5, 7)  # multiples that are tried first, in units of the scores' spread
-_ZOOMS, _BETWEEN, _ROUNDS = 3, 7, 3
+_COUNT = 128  # thresholds per path
+_REACH = 4.0 ** np.arange(-2, 4)  # multiples that are tried first, in units of the scores' spread
+_ZOOMS, _BETWEEN, _ROUNDS = 3, 5, 2
 _LEAST_SLOPE = 1e-4  # of the largest: what a group that costs nothing in a measure is taken to cost
 
 
 def mixed(space: Space, ranked: Ranked, objective: Objective) -> Widths:
-    """The best choice on any path of the family. Costs' ratios are taken anew where the last round ended."""
-    best = _best(space, by_score(space, ranked, _COUNT), objective)
+    """Good choices on paths of the family, the best first. Costs' ratios are taken anew where the last round ended."""
+    found = [_best(space, by_score(space, ranked, _COUNT), objective)]
     spread = _spread(ranked)
     full = space.end(-1).astype(np.float64)
     references: list[Figures] = [full, np.asarray(full / 2, np.float64)]
     for _ in range(_ROUNDS):
-        for direction in _directions(space, references):
-            best = min(
-                (best, _along(space, ranked, direction * spread, objective)),
-                key=lambda row: float(space.value(row, objective)[0]),
-            )
+        found += [_along(space, ranked, by * spread, objective) for by in _directions(space, references)]
+        rows = np.array(found)
+        best = rows[int(space.value(rows, objective).argmin())]
         if float(space.misses(best).max()) <= TOLERANCE / 2:
             break
         references = [best.astype(np.float64)]
-    return best
+    order = np.argsort(space.value(rows, objective), kind="stable")
+    sorted_rows: Widths = rows[order]
+    return sorted_rows
 
 
 def _along(space: Space, ranked: Ranked, direction: Figures, objective: Objective) -> Widths:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from compress.allocation._ladder import Ladder
 from compress.allocation._space import Space
@@ -44,10 +44,13 @@ class Shortfall:
         """What the target was for."""
         return self.requested.partition("=")[0]
 
-    def of_whole(self, target: Target, left: float) -> Shortfall:
-        """The same for ``target``, in shares of a network of which the one allocated was ``left`` over."""
+    def of_whole(self, targets: Mapping[str, Target], left: float) -> Shortfall:
+        """The same in shares of a network of which the one allocated was ``left`` over; ``targets`` gives, for each
+        target asked for here, that of the whole.
+        """
         achieved, lowest, highest = (left * share for share in (self.achieved, self.lowest, self.highest))
-        return replace(self, requested=str(target), achieved=achieved, lowest=lowest, highest=highest)
+        named = [str(targets.get(name, name)) for name in self.obstacle.split(" and ")]
+        return Shortfall(str(targets[self.requested]), achieved, " and ".join(named), lowest, highest, self.causes)
 
     def __str__(self) -> str:
         measure = self.measure
