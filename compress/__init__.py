@@ -16,9 +16,12 @@ _HOMES = {
     "Plan": "compress.plan",
     "PruneResult": "compress.pruning",
     "capture": "compress.capturing",
+    "eager_module": "compress.eager.making",
     "load": "compress.loading",
     "permute": "compress.axes.permute",
     "prune": "compress.pruning",
+    "restore": "compress.eager.restoring",
+    "save_structure": "compress.eager.restoring",
     "sensitivity": "compress.damage",
 }
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from compress.capturing import capture as capture
     from compress.counting import Count as Count
     from compress.damage import sensitivity as sensitivity
+    from compress.eager.making import eager_module as eager_module
+    from compress.eager.restoring import restore as restore
+    from compress.eager.restoring import save_structure as save_structure
     from compress.errors import CompressError as CompressError
     from compress.loading import load as load
     from compress.plan import Plan as Plan

@@ -81,6 +81,12 @@ Examples:
 @stepping_options
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Replay a saved plan instead of choosing.")
 @click.option("--save-plan", type=click.Path(path_type=Path), help="Also write the plan as JSON.")
+@click.option(
+    "--eager",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Also write structure.json and plain weights there: the model's own class, without an exported graph.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be cut; write nothing.")
 @click.option("--epochs", type=click.IntRange(min=0), default=0, help="Finetune this long afterwards (needs --data).")
 @training_options
@@ -120,6 +126,7 @@ def as_data(outcome: PruneOutcome) -> dict[str, Any]:
 
     return summary(outcome.result) | {
         "output": str(outcome.output) if outcome.output else None,
+        "eager": str(outcome.eager) if outcome.eager else None,
         "plan_sha256": outcome.result.program.info.plan_sha256,
         "accuracy": outcome.accuracy or NO_DATA,
     }
@@ -162,6 +169,8 @@ def show(outcome: PruneOutcome, console: Console) -> None:
     if outcome.accuracy is None:
         console.line(NO_DATA)
     console.line(f"wrote {outcome.output}" if outcome.output else "dry run: no network was written")
+    if outcome.eager is not None:
+        console.line(f"wrote {outcome.eager / 'structure.json'} and weights.safetensors for compress.restore")
 
 
 def _change(before: int, after: int) -> str:

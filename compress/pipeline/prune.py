@@ -27,6 +27,7 @@ from compress.pipeline.steps import BetweenSteps, shared_epochs, step_folder
 if TYPE_CHECKING:
     from compress import Program, PruneResult
     from compress.data import DataSource
+    from compress.eager.making import EagerForm
 
 NO_DATA = "accuracy unknown: no data given"
 
@@ -69,6 +70,7 @@ class PruneRequest:
     epochs: int = 0
     plan_file: Path | None = None
     save_plan: Path | None = None
+    eager: Path | None = None
     dry_run: bool = False
     output: Path | None = None
     force: bool = False
@@ -102,6 +104,10 @@ class PruneRequest:
             check_writable(self.save_plan, overwrite=self.force)
         if not self.dry_run:
             check_writable(self.destination, overwrite=self.force)
+            if self.eager is not None:
+                from compress.eager.making import check_folder
+
+                check_folder(self.eager, overwrite=self.force)
 
     def how_to_resume(self) -> str:
         """Return what Ctrl-C should say."""
@@ -115,6 +121,7 @@ class PruneOutcome:
     result: PruneResult
     output: Path | None
     accuracy: Mapping[str, Metrics] | None
+    eager: Path | None = None
 
 
 def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
@@ -125,12 +132,14 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
     """
     request.check()
     dense = open_program(request.checkpoint, request.loading, reporter)
+    _check_reference(request, dense)
     source = load_data(request.data, dense, request.training, reporter) if request.data else None
     accuracy: dict[str, Metrics] = {}
     if source is not None and not request.dry_run:
         accuracy["dense"] = measure(dense, source, request.training, "accuracy of the dense network", reporter)
     result = _prune(request, dense, source, reporter)
     program = result.program
+    form = _eager_form(request, dense, result, reporter)  # before any training: the class may not take these widths
     if request.dry_run:
         _save_plan(request, result)
         return PruneOutcome(result, None, None)
@@ -140,9 +149,11 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
     if is_first_process():
         program.save(request.destination, overwrite=request.force)
         _save_plan(request, result)
+        if form is not None and request.eager is not None:
+            form.save(program, request.eager, overwrite=request.force)
         for folder in request.folders:
             finish(folder)
-    return PruneOutcome(result, request.destination, accuracy or None)
+    return PruneOutcome(result, request.destination, accuracy or None, request.eager)
 
 
 def _prune(request: PruneRequest, dense: Program, source: DataSource | None, reporter: Reporter) -> PruneResult:
@@ -172,6 +183,23 @@ def _between(request: PruneRequest, dense: Program, source: DataSource, reporter
     return BetweenSteps(
         dense, source, request.training, steps, each, run_folder(request.destination), request.restart, reporter
     )
+
+
+def _check_reference(request: PruneRequest, dense: Program) -> None:
+    if request.eager is not None:
+        from compress.eager.making import reference_of
+
+        reference_of(dense)
+
+
+def _eager_form(request: PruneRequest, dense: Program, result: PruneResult, reporter: Reporter) -> EagerForm | None:
+    if request.eager is None:
+        return None
+    from compress.eager.making import EagerForm
+    from compress.pruning import apply_plan
+
+    with reporter.step("cutting the network's own class"):
+        return EagerForm.of(apply_plan(dense, result.plan) if request.dry_run else result.program)
 
 
 def _recover(
