@@ -170,7 +170,7 @@ def _program(file: Path, program: Program, explained: Explanation) -> Sheet:
             group.width,
             group.cell,
             str(len(group.layers)),
-            percent(group.macs / count.macs) if count.macs else "",
+            percent(group.macs / count.macs) if group.macs else "",
             group.reason or "",
         )
         for group in explained.groups

@@ -87,7 +87,7 @@ def test_stretches_follow_each_other_and_cover_every_layer(names: list[str]) -> 
 def test_figures_that_are_not_quite_everything_do_not_read_so() -> None:
     layer = LayerBar(name="a", operator="linear", macs=1_000_000, macs_left=1)
     text = render(NetworkPage(title="t", macs=1_000_000, params=1, layers=[layer], groups=[]))
-    assert "&gt; 99.9 % of the MACs" in text
+    assert "More than 99.9 % of the MACs" in text
     assert "&lt; 0.1 %, however much is pruned" in text
 
 

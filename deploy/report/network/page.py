@@ -44,7 +44,8 @@ def render(page: NetworkPage) -> str:
 def _headline(page: NetworkPage) -> str:
     if not page.macs:
         return "This network has nothing that multiplies"
-    return f"{escape(_percent(page.reachable))} of the MACs lie in widths that can shrink"
+    share = _percent(page.reachable).replace(">", "More than")
+    return f"{escape(share)} of the MACs lie in widths that can shrink"
 
 
 def _banner(page: NetworkPage) -> str:
@@ -181,7 +182,7 @@ def _widths(page: NetworkPage) -> str:
             f'<span class="tag {_TAGS[group.status]}">{group.status}</span>',
             f"{group.width} × {group.cell}" if group.cell > 1 else str(group.width),
             _names(group.layers),
-            _bar(group.macs, page.macs),
+            _bar(group.macs, page.macs) if group.macs else NOTHING,
             escape(group.reason) if group.reason else NOTHING,
         )
         for position, group in enumerate(page.groups)
