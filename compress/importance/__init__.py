@@ -38,7 +38,7 @@ from compress.importance._random import Random
 from compress.importance._ranking import AGGREGATIONS, ISOMORPHIC, NORMALISATIONS, Ranking, atom_scores, normalised
 from compress.importance._signals import GateCriterion, SignalCriterion
 from compress.importance._taylor import Taylor
-from models.user_code import load_function
+from models.user_code import UserFunction
 
 CRITERIA: dict[str, type[Criterion]] = {
     kind.name: kind for kind in (L1, L2, BatchNormScale, Fpgm, Lamp, Taylor, Fisher, Obd, ActivationEnergy, Random)
@@ -58,20 +58,29 @@ def criterion(name: str | Criterion) -> Criterion:
 
     Raises:
         PlanError: the name is not known, or it names no criterion.
-        ModelError: the file cannot be loaded.
+        ModelError: the file cannot be loaded, or the class cannot be made.
     """
     if isinstance(name, Criterion):
         return name
     if ".py:" in name:
-        kind = load_function(name)
-        if not (isinstance(kind, type) and issubclass(kind, Criterion)):
-            raise PlanError("is no criterion", where=name, hint="derive the class from compress.importance.Criterion")
-        return kind()
+        return _from_file(name)
     if name not in CRITERIA:
         raise PlanError(
             f"there is no criterion {name!r}", hint=f"choose one of {', '.join(sorted(CRITERIA))}, or FILE.py:CLASS"
         )
     return CRITERIA[name]()
+
+
+def _from_file(ref: str) -> Criterion:
+    """Make the user's criterion; what it raises later names the file."""
+    from compress.training.user_functions import guarded
+
+    kind = UserFunction.load(ref)
+    if not (isinstance(kind.function, type) and issubclass(kind.function, Criterion)):
+        raise PlanError("is no criterion", where=ref, hint="derive the class from compress.importance.Criterion")
+    made: Criterion = kind()
+    made.places = guarded(made.places, ref)  # type: ignore[method-assign]
+    return made
 
 
 __all__ = [

@@ -255,6 +255,12 @@ def test_a_criterion_from_a_users_file(program: Program, tmp_path: Path) -> None
         "        return slices.mean(dim=1)\n"
         "def function():\n"
         "    return 1\n"
+        "class Broken(SliceCriterion):\n"
+        "    name = 'broken'\n"
+        "    def of_slices(self, slices):\n"
+        "        return slices.nonsense()\n"
+        "class Unfinished(SliceCriterion):\n"
+        "    name = 'unfinished'\n"
     )
     found = scores(program, f"{file}:Mean")["0.0"]
     weights = program.tensors
@@ -262,6 +268,10 @@ def test_a_criterion_from_a_users_file(program: Program, tmp_path: Path) -> None
     np.testing.assert_allclose(found, expected.numpy() / 2, rtol=1e-4)
     with pytest.raises(PlanError, match="is no criterion"):
         criterion(f"{file}:function")
+    with pytest.raises(InputError, match=r"mine.py:Broken: raised AttributeError"):
+        scores(program, f"{file}:Broken")
+    with pytest.raises(InputError, match=r"mine.py:Unfinished: .*abstract"):
+        criterion(f"{file}:Unfinished")
 
 
 def test_random_scores_depend_on_the_seed_alone(program: Program) -> None:
