@@ -1,6 +1,7 @@
 """What the evaluation graph is rewritten to before it goes to torch's ONNX exporter. The function stays the same.
 
-- Attention on operands that are not of rank 4 (windows in groups), which the exporter refuses, is written out.
+- Attention is written out. The exporter refuses operands that are not of rank 4 (windows in groups), and where there
+  is a mask it decomposes the operator to another memory layout than that with which it traced the views that follow.
 - Activations in place become plain ones where nothing else can see the memory: the exporter's own functionalisation
   traces each of them with symbolic sizes, which takes most of its time on mobile networks.
 """
@@ -18,7 +19,6 @@ from compress import Program
 
 _aten = torch.ops.aten
 _ATTENTION = _aten.scaled_dot_product_attention.default
-_RANK = 4
 _IN_PLACE = frozenset(
     ("relu_", "relu6_", "hardswish_", "hardsigmoid_", "hardtanh_", "silu_", "sigmoid_", "tanh_", "elu_", "leaky_relu_")
 )
@@ -41,13 +41,14 @@ def export_rewritten(program: Program) -> ExportedProgram:
 
 def _write_out_attention(graph: fx.Graph) -> None:
     for node in [node for node in graph.nodes if node.target is _ATTENTION]:
-        arguments = _arguments(node)
-        if any(arguments[name].meta["val"].ndim != _RANK for name in ("query", "key", "value")):
-            with graph.inserting_before(node):
-                result = _written_out(graph, arguments)
-            result.meta.update(node.meta)
-            node.replace_all_uses_with(result)
-            graph.erase_node(node)
+        with graph.inserting_before(node):
+            result = _written_out(graph, _arguments(node))
+        result.meta.update(node.meta)
+        node.replace_all_uses_with(result)
+        graph.erase_node(node)
+    for node in graph.nodes:
+        if node.target is _aten.view.default:  # legal on the layout that the operator had left behind
+            node.target = _aten.reshape.default
 
 
 def _arguments(node: fx.Node) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from benchmarks.ladder.references import submodule
 from benchmarks.ladder.rows import Row
 
 if TYPE_CHECKING:
+    from torch import fx
+
     from compress import Program
 
 ENGINE = ("captured", "pruned", "proven", "trained")
@@ -147,16 +149,31 @@ def evidence(program: Program) -> dict[str, str]:
 
 
 def _anonymous(program: Program) -> dict[str, Any]:
-    """Both graphs with nodes numbered in order: exporting anew may name one differently, and drops source lines."""
+    """Both graphs with nodes numbered in order and defaults left out: exporting anew names some nodes differently, does
+    not write arguments that are as by default, and drops source lines.
+    """
     from compress.graph_json import graph_to_json
+    from compress.shapes import copy_graph
 
     found = {}
     for training, graph in program.graphs.items():
-        entries = graph_to_json(graph)
+        entries = graph_to_json(_without_defaults(copy_graph(graph)))
         numbers = {entry["name"]: index for index, entry in enumerate(entries)}
         kept = ("op", "target", "args", "kwargs")
         found[str(training)] = [_numbered({key: entry[key] for key in kept}, numbers) for entry in entries]
     return found
+
+
+def _without_defaults(graph: fx.Graph) -> fx.Graph:
+    for node in graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if schema is None:
+            continue
+        defaults = {argument.name: argument.default_value for argument in schema.arguments}
+        while node.args and node.args[-1] == list(defaults.values())[len(node.args) - 1]:
+            node.args = node.args[:-1]
+        node.kwargs = {name: value for name, value in node.kwargs.items() if value != defaults[name]}
+    return graph
 
 
 def _numbered(value: Any, numbers: dict[str, int]) -> Any:

@@ -16,6 +16,7 @@ column.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -61,6 +62,7 @@ class TorchPruning(Climber):
         outputs = outputs_of(self._module(*self._inputs))
         self._shapes = [tuple(part.shape) for part in outputs]
         self._before = tp.utils.count_ops_and_params(self._module, self._example())
+        warnings.simplefilter("ignore")
         self._pruner = tp.pruner.MagnitudePruner(
             self._module,
             self._example(),
@@ -148,6 +150,9 @@ class TorchPruningWithHeads(TorchPruning):
 
 
 def _computes_the_same(path: str) -> bool:
+    import models
+
+    models.torchvision_shim.ensure()
     module, inputs, outputs = torch.load(path, weights_only=False)
     with torch.no_grad():
         found = outputs_of(module(*inputs))

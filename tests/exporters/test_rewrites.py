@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import compress
 import exporters
-from exporters import _faults, onnx_export
+from exporters import _faults
 
 
 class Attention(nn.Module):
@@ -42,24 +42,26 @@ class Attention(nn.Module):
         return self.proj(y.transpose(-3, -2).reshape(shape))
 
 
+@pytest.mark.parametrize("groups", [None, 3])
 @pytest.mark.parametrize("mask", [None, "causal", "boolean", "added"])
-def test_attention_in_groups_is_exported(tmp_path: Path, mask: str | None) -> None:
-    program = compress.capture(Attention(3, mask).eval(), (torch.randn(2, 12, 16),))
+def test_attention_is_exported_grouped_or_not(tmp_path: Path, groups: int | None, mask: str | None) -> None:
+    program = compress.capture(Attention(groups, mask).eval(), (torch.randn(2, 12, 16),))
     artifact = exporters.to_onnx(program, tmp_path / "net.onnx")
     assert artifact.verification["max_error"] <= artifact.verification["allowed"]
     assert "Softmax" in _operators(artifact.path)
 
 
 class Windows(nn.Module):
-    """Attention whose result is viewed in the memory layout that only the fused kernel leaves behind."""
+    """Attention with a bias, whose result is reshaped: to a view in the layout that the traced kernel leaves behind."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention = nn.Linear(16, 48)
+        self.attention, self.bias = nn.Linear(16, 48), nn.Parameter(torch.randn(2, 9, 9))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        heads = self.attention(x).view(-1, 9, 3, 2, 8).permute(2, 0, 3, 1, 4)
-        return F.scaled_dot_product_attention(*heads).transpose(1, 2).view(-1, 3, 3, 16)
+        query, key, value = self.attention(x).view(-1, 9, 3, 2, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=self.bias)
+        return y.transpose(1, 2).reshape(-1, 3, 3, 16)
 
 
 def test_a_view_that_needs_the_fused_kernels_layout_is_exported(tmp_path: Path) -> None:
@@ -121,13 +123,3 @@ def test_activations_in_place_keep_what_they_do_to_shared_memory(tmp_path: Path)
 
 def _operators(path: Path) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load(path).graph.node)
-
-
-def test_only_attention_that_needs_it_is_written_out() -> None:
-    from exporters._rewrites import export_rewritten
-
-    program = compress.capture(Attention(None).eval(), (torch.randn(2, 12, 16),))
-    targets = [str(node.target) for node in export_rewritten(program).graph.nodes]
-    assert "aten.scaled_dot_product_attention.default" in targets
-    assert "aten.view.default" not in targets
-    assert onnx_export.OPSET >= 18  # the first in which Pad can name its axes
