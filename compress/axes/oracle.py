@@ -29,6 +29,7 @@ def masked_forward(
     tensors = program.tensors
     feed = iter(inputs)
     values: dict[fx.Node, Any] = {}
+    last = _last_uses(program.graphs[False])
     with torch.no_grad():
         for node in program.graphs[False].nodes:
             if node.op == "placeholder":
@@ -42,7 +43,18 @@ def masked_forward(
                 kwargs = fx.map_arg(node.kwargs, lambda n: values[n])
                 found = _run(node, args, kwargs, trace, analysis, kept)
                 values[node] = _masked(found, trace.values[node], analysis, kept)
+            for spent in last.get(node, ()):
+                del values[spent]
     raise AssertionError("a graph without output")
+
+
+def _last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+    """Which values are not needed any more after each node: video networks hold gigabytes otherwise."""
+    user = {operand: node for node in graph.nodes for operand in node.all_input_nodes}
+    found: dict[fx.Node, list[fx.Node]] = {}
+    for operand, node in user.items():
+        found.setdefault(node, []).append(operand)
+    return found
 
 
 def _run(node: fx.Node, args: Any, kwargs: Any, trace: Trace, analysis: Analysis, kept: np.ndarray) -> Any:
