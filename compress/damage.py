@@ -13,12 +13,12 @@ from compress.allocation import Ladder
 from compress.axes.analysis import Analysis, analyse
 from compress.axes.groups import Group
 from compress.axes.surgery import remove
+from compress.choosing import score_batches
 from compress.errors import PlanError
 from compress.importance import Criterion, Ranking, ScoreContext
 from compress.importance import criterion as find_criterion
 from compress.patterns import protected
 from compress.program import Program
-from compress.pruning import score_batches
 from compress.sizes import SizeModel
 
 if TYPE_CHECKING:

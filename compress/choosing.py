@@ -1,0 +1,116 @@
+"""Choosing: scores and targets in, a plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+
+from compress.allocation import Ladder, Target, allocate
+from compress.axes.analysis import Analysis
+from compress.axes.groups import Group
+from compress.axes.labels import Array
+from compress.errors import PlanError
+from compress.importance import ScoreContext
+from compress.patterns import protected
+from compress.plan import Kept, Plan
+from compress.prune_report import Remarks
+from compress.request import Request
+
+if TYPE_CHECKING:
+    from compress.data import DataSource
+
+_SCORE_BATCHES, _SCORE_BATCH_SIZE = 16, 32
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step is asked for: targets, decided and least shares by group, of the network as it then is; and by
+    target what is then left of the first network.
+    """
+
+    number: int
+    targets: tuple[Target, ...]
+    left: tuple[float, ...]
+    fixed: Mapping[str, float]
+    least: Mapping[str, float]
+
+
+def choose(
+    analysis: Analysis, request: Request, step: Step, data: DataSource | Iterable[Any] | None
+) -> tuple[Plan, Remarks]:
+    """Score, allocate and pick for one step. Raises :class:`PlanError` where the criterion cannot score."""
+    groups = analysis.prunable
+    shielded = protected(analysis, request.ignore)
+    batches = score_batches(data, request.seed) if data is not None else None
+    ranked = [group for group in groups if group.name not in shielded]
+    scores = request.ranking.scores(ScoreContext(analysis, batches, request.seed), ranked)
+    allocation = allocate(
+        analysis.sizes,
+        groups,
+        scores,
+        step.targets,
+        scope=request.scope,
+        granularity=request.granularity,
+        fixed_ratios={**step.fixed, **dict.fromkeys(shielded, 1.0)},
+        least=step.least,
+        stays={name: ("kept", f"--keep leaves {ratio:g}") for name, ratio in step.fixed.items()}
+        | stays(analysis, request),
+    )
+    kept = {}
+    for group, width in zip(groups, allocation.widths, strict=True):
+        if width < group.width:
+            kept[group.name] = Kept(group.width, _best(group, scores.get(group.name), int(width)), group.producers)
+    settings = request.settings()
+    if request.steps > 1:
+        settings |= {"step": step.number, "step_target": ",".join(map(str, step.targets))}
+    program = analysis.program
+    plan = Plan(kept, program.structure_hash(), settings, program.inputs)
+    return plan, Remarks(allocation.shortfalls, _overruled(step.fixed, shielded))
+
+
+def stays(analysis: Analysis, request: Request) -> dict[str, tuple[str, str]]:
+    """Status and reason, as the report says them, of groups that are protected or have no smaller width."""
+    narrow = {
+        group.name: ("kept", f"too narrow to be cut in steps of {request.granularity} channels")
+        for group in analysis.prunable
+        if Ladder(group, request.granularity, 0.0).rungs.size == 1
+    }
+    shielded = protected(analysis, request.ignore)
+    return narrow | {name: ("protected", why) for name, why in shielded.items()}
+
+
+def _overruled(asked: Mapping[str, float], shielded: Mapping[str, str]) -> tuple[str, ...]:
+    """Say where a keep ratio does not count because a layer that shares the width is to be left alone."""
+    both = sorted(set(asked) & set(shielded))
+    if not both:
+        return ()
+    said = f"--keep does not apply to {', '.join(both[:3])}: {shielded[both[0]]} protects a layer of the same width"
+    return (said,)
+
+
+def _best(group: Group, scores: np.ndarray | None, width: int) -> tuple[int, ...]:
+    """The positions with the highest scores, in ascending order; of equal ones the first."""
+    if scores is None:
+        raise PlanError(
+            f"the criterion has no score for {group.name!r}, so a keep ratio cannot be applied to it",
+            hint="use --criterion l2, or leave it out of --keep",
+        )
+    ranked: Array = np.argsort(-scores, kind="stable")[:width]
+    return tuple(int(position) for position in np.sort(ranked))
+
+
+def score_batches(data: DataSource | Iterable[Any], seed: int) -> Iterator[tuple[tuple[torch.Tensor, ...], Any]]:
+    """The batches that criteria look at: the first of an epoch of a data source, all of any other iterable."""
+    train = getattr(data, "training", None)
+    if train is None:
+        for inputs, target in cast("Iterable[Any]", data):
+            yield (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs), target
+        return
+    for number, batch in enumerate(train.epoch(_SCORE_BATCH_SIZE, seed=seed, epoch=0, augment=False)):
+        if number == _SCORE_BATCHES:
+            return
+        yield batch.inputs, batch.target
