@@ -52,16 +52,18 @@ def test_attention_is_exported_grouped_or_not(tmp_path: Path, groups: int | None
 
 
 class Windows(nn.Module):
-    """Attention with a bias, whose result is reshaped: to a view in the layout that the traced kernel leaves behind."""
+    """Attention with a computed bias, reshaped: to a view in the layout that the traced kernel leaves behind."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.attention, self.bias = nn.Linear(16, 48), nn.Parameter(torch.randn(2, 9, 9))
+        self.attention, self.table = nn.Linear(16, 48), nn.Linear(1, 2)
+        self.register_buffer("distances", torch.randn(81, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        query, key, value = self.attention(x).view(-1, 9, 3, 2, 8).permute(2, 0, 3, 1, 4).unbind(0)
-        y = F.scaled_dot_product_attention(query, key, value, attn_mask=self.bias)
-        return y.transpose(1, 2).reshape(-1, 3, 3, 16)
+        query, key, value = self.attention(x).reshape(-1, 9, 3, 2, 8).permute(2, 0, 3, 1, 4).unbind(0)
+        bias = self.table(self.distances).view(9, 9, 2).permute(2, 0, 1).unsqueeze(0).contiguous()
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        return y.transpose(1, 2).reshape(-1, 9, 16)
 
 
 def test_a_view_that_needs_the_fused_kernels_layout_is_exported(tmp_path: Path) -> None:
