@@ -4,7 +4,7 @@
     python benchmarks/prunability.py --rungs engine                    # up to the backward pass, much quicker
     python benchmarks/prunability.py --column torch-pruning            # the peer; -heads: with its heads handed over
     python benchmarks/prunability.py --only 'timm:vit*' --limit 300 --redo failed
-    python benchmarks/prunability.py --table > table.md                # both columns, from the results files
+    python benchmarks/prunability.py --table benchmarks/README.md      # all columns, from the results files
 
 Rungs: captured; pruned to half the MACs within 1 %; permutation and removal proofs in float64; forward and backward;
 saved and loaded in a fresh process; ONNX equal in ONNX Runtime; compiled by TensorRT for RTX. One file of results for
@@ -27,16 +27,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.ladder import rows
 from benchmarks.ladder.columns import COLUMNS
 
-DEFAULT = Path("runs/prunability")
+DEFAULT = Path("benchmarks/results/prunability")
 
 
 def main() -> None:
-    """Run a column of the ladder, or print the table."""
+    """Run a column of the ladder, or write the table."""
     options = _options()
     if options.table:
-        from benchmarks.ladder.table import table
+        from benchmarks.ladder.table import write_into
 
-        print(table(options.results), end="")
+        write_into(options.table, options.results)
         return
     _run(options)
 
@@ -82,7 +82,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--redo", nargs="+", default=[], metavar="PATTERN", help="run again these, or 'failed' ones")
     parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="for each network")
     parser.add_argument("--memory", type=int, default=12000, metavar="MB", help="for each network")
-    parser.add_argument("--table", action="store_true", help="print the Markdown table of the results and stop")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="put the table into a Markdown file and stop")
     return parser.parse_args()
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from benchmarks.ladder import rows
 from benchmarks.ladder.columns import COLUMNS
 from benchmarks.ladder.rows import Row
+from compress.errors import InputError
+from compress.files import write_text
 
 ZOOS = ("torchvision", "timm")
 SHORT = {
@@ -25,7 +27,21 @@ SHORT = {
     "onnx": "onnx",
     "tensorrt": "trt",
 }
+BEGIN, END = "<!-- prunability: begin -->", "<!-- prunability: end -->"
 PASSED, FAILED, UNREACHED = "+", "**x**", "·"
+
+
+def write_into(path: Path, folder: Path) -> None:
+    """Replace what stands between the two marks in a Markdown file by the table.
+
+    Raises:
+        InputError: the file has no such marks.
+    """
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError("has no place for the table", where=str(path), hint=f"write {BEGIN} and {END} into it")
+    write_text(path, f"{before}{BEGIN}\n\n{table(folder)}\n{END}{after}", overwrite=True)
 
 
 def table(folder: Path) -> str:

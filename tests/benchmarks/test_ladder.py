@@ -16,7 +16,8 @@ import compress
 from benchmarks.ladder import rows
 from benchmarks.ladder.references import references, submodule
 from benchmarks.ladder.settling import settled
-from benchmarks.ladder.table import table
+from benchmarks.ladder.table import BEGIN, END, table, write_into
+from compress.errors import InputError
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "prunability.py"
 
@@ -84,6 +85,14 @@ def test_the_table_counts_each_zoo_and_names_each_exception(tmp_path: Path, clim
     assert "aten.nonzero \\| is not supported" in text
     assert "/home/me" not in text
     assert "+ + + + + **x** ·" in text
+    page = tmp_path / "page.md"
+    page.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
+    write_into(page, tmp_path)
+    write_into(page, tmp_path)
+    assert page.read_text() == f"above\n{BEGIN}\n\n{text}\n{END}\nbelow\n"
+    page.write_text("no marks")
+    with pytest.raises(InputError, match="no place for the table"):
+        write_into(page, tmp_path)
 
 
 def test_every_zoo_is_covered_and_only_detectors_are_cut_to_their_backbone() -> None:
