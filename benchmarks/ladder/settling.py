@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -18,12 +19,14 @@ def settled(program: Program, seed: int = 0) -> Program:
     Every one-dimensional parameter is drawn, scales between 0.5 and 1.5 and the rest between -0.3 and 0.3: as created
     they are 0, 1 or 1e-6, and hide what goes wrong with them. Running statistics become those of one random batch, each
     layer behind layers that are calibrated already. Matrices and kernels stay as created, since deep networks with
-    larger ones turn chaotic.
+    larger ones turn chaotic; those created as zeros (a classifier, a table of biases) are drawn by their fan-in.
     """
     copy = program.copy()
     generator = torch.Generator().manual_seed(seed)
     for name in sorted(copy.parameter_names - set(copy.tied)):
         tensor = copy.tensors[name].detach()
+        if tensor.ndim > 1 and not tensor.any():
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) / math.sqrt(tensor[0].numel()))
         if tensor.ndim == 1 and tensor.is_floating_point():
             scale = bool((tensor.abs() > 0).all()) and not name.endswith("bias")
             tensor.copy_(

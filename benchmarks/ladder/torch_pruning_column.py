@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -104,9 +104,11 @@ class TorchPruning(Climber):
     def backward(self) -> Row:
         """A training step's forward and backward run."""
         self._need_running()
-        backward(outputs_of(self._module.train()(*self._inputs)))
-        self._module.zero_grad()
-        self._module.eval()
+        try:
+            backward(outputs_of(self._module.train()(*self._inputs)))
+        finally:
+            self._module.zero_grad()
+            self._module.eval()
         return {}
 
     def reloaded(self) -> Row:
@@ -127,7 +129,7 @@ class TorchPruning(Climber):
         from benchmarks.ladder.settling import settled
 
         self._need_running()
-        program = compress.capture(self._module, self._inputs)
+        program = compress.capture(_Evaluating(self._module), self._inputs)
         artifact = exporters.to_onnx(settled(program), self.folder / "small.onnx")
         return {"onnx_nodes": artifact.metadata["nodes"], **onnx_figures(artifact.verification)}
 
@@ -141,6 +143,20 @@ class TorchPruning(Climber):
     def _need_running(self) -> None:
         if not self._runs:
             raise Unreached
+
+
+class _Evaluating(nn.Module):
+    """Stays in evaluation mode: what a network has in training alone must not keep it from being deployed."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(mode=False)
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.module(*inputs)
 
 
 class TorchPruningWithHeads(TorchPruning):

@@ -119,6 +119,15 @@ def test_settled_batch_norms_hold_the_statistics_of_their_inputs() -> None:
     torch.testing.assert_close(outputs.std((0, 2, 3)), scale.detach(), atol=0.05, rtol=0)
 
 
+def test_settled_networks_have_no_layer_that_hides_the_ones_before_it() -> None:
+    layers = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
+    nn.init.zeros_(layers[1].weight)
+    program = settled(compress.capture(layers, (torch.randn(2, 4),)))
+    with torch.no_grad():
+        first, second = program.module()(*program.example_inputs())
+    assert not torch.equal(first, second)
+
+
 def test_output_layers_are_found_behind_norms_and_through_shortcuts() -> None:
     pytest.importorskip("torch_pruning")
     from benchmarks.ladder.torch_pruning_column import output_layers
