@@ -120,8 +120,9 @@ def test_settled_batch_norms_hold_the_statistics_of_their_inputs() -> None:
 
 
 def test_settled_networks_have_no_layer_that_hides_the_ones_before_it() -> None:
-    layers = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
-    nn.init.zeros_(layers[1].weight)
+    last = nn.Linear(8, 3)
+    nn.init.zeros_(last.weight)
+    layers = nn.Sequential(nn.Linear(4, 8), last)
     program = settled(compress.capture(layers, (torch.randn(2, 4),)))
     with torch.no_grad():
         first, second = program.module()(*program.example_inputs())
