@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rungs", choices=("engine", "all"), default="all", help="engine: the first four rungs only")
     parser.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="references to run")
     parser.add_argument("--redo", nargs="+", default=[], metavar="PATTERN", help="run again these, or 'failed' ones")
-    parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="for each network")
+    parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="CPU time for each network")
     parser.add_argument("--memory", type=int, default=12000, metavar="MB", help="for each network")
     parser.add_argument("--table", type=Path, metavar="FILE", help="put the table into a Markdown file and stop")
     return parser.parse_args()

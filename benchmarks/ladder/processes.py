@@ -19,7 +19,8 @@ from benchmarks.ladder.climbing import climb
 from benchmarks.ladder.rows import Row, conditions
 
 _ROOT = Path(__file__).parents[2]
-_WATCH = 0.5  # seconds between two looks at the memory
+_WATCH = 0.5  # seconds between two looks at time and memory
+_PATIENCE = 8  # on a busy machine, a limit of CPU time may take this many times as long; what only waits is ended too
 
 
 def server() -> multiprocessing.context.ForkServerContext:
@@ -39,7 +40,12 @@ def run_limited(
     seconds: float,
     megabytes: int,
 ) -> Row:
-    """Run one network in a process of its own and return its row, whatever becomes of the process."""
+    """Run one network in a process of its own and return its row, whatever becomes of the process.
+
+    Args:
+        seconds: limit on the CPU time of the process and its children, so that other work does not decide the result.
+        megabytes: limit on their memory.
+    """
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(theirs, column, ref, tuple(rungs)))
     begun = time.monotonic()
@@ -54,8 +60,8 @@ def run_limited(
             except EOFError:
                 process.join()
                 reason = f"the process ended with code {process.exitcode}"
-        elif time.monotonic() - begun > seconds:
-            reason = f"over the limit of {seconds:g} s"
+        elif _cpu_seconds(process.pid) > seconds or time.monotonic() - begun > _PATIENCE * seconds:
+            reason = f"over the limit of {seconds:g} CPU seconds"
         elif _memory(process.pid) > megabytes * 2**20:
             reason = f"over the limit of {megabytes} MB of memory"
     _end(process)
@@ -75,6 +81,16 @@ def _tree(pid: int | None) -> list[psutil.Process]:
         return [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def _cpu_seconds(pid: int | None) -> float:
+    total = 0.0
+    for process in _tree(pid):
+        try:
+            total += sum(process.cpu_times()[:4])
+        except psutil.NoSuchProcess:
+            continue
+    return total
 
 
 def _memory(pid: int | None) -> int:

@@ -42,7 +42,7 @@ def test_a_network_climbs_in_a_process_of_its_own(climbed: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    ("seconds", "megabytes", "reason"), [(0.0, 8000, "over the limit of 0 s"), (300.0, 1, "over the limit of 1 MB")]
+    ("seconds", "megabytes", "reason"), [(0.0, 8000, "over the limit of 0 CPU s"), (300.0, 1, "over the limit of 1 MB")]
 )
 def test_a_network_over_a_limit_is_ended_and_says_where(seconds: float, megabytes: int, reason: str) -> None:
     from benchmarks.ladder.processes import run_limited, server
