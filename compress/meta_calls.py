@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from compress.meta_recurrent import GATES, recurrent
+
 _aten = torch.ops.aten
 # Their result is as their operand whatever it is: nothing can fail, and on the meta device each is slow Python.
 _NAMES = ("relu", "hardtanh", "hardswish", "hardsigmoid", "silu", "leaky_relu", "elu", "sigmoid", "tanh")
@@ -91,6 +93,8 @@ def run(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return _like(args[0])
     if target in UNARY_IN_PLACE:
         return args[0]
+    if target in GATES and (found := recurrent(target, args)) is not None:
+        return found
     return target(*args, **kwargs)
 
 
