@@ -13,12 +13,14 @@ from compress.allocation._ladder import Ladder, Widths
 from compress.allocation._mixing import mixed
 from compress.allocation._paths import Ranked, by_score, by_share, even
 from compress.allocation._refining import refined_from_any
+from compress.allocation._searching import searched
 from compress.allocation._shortfall import Shortfall, floor_causes
 from compress.allocation._space import Space, in_order, largest
 from compress.allocation._target import TOLERANCE, Target
 from compress.axes.groups import Group
 
 LEAST = 0.1  # global ranking leaves at least this share of every group: an emptied layer cannot recover
+_EQUAL = 1e-9
 _STARTS = 3  # so many on each side of a target that a path steps over
 
 
@@ -48,9 +50,9 @@ def allocate(
     least: Mapping[str, float] | None = None,
     stays: Mapping[str, tuple[str, str]] | None = None,
 ) -> Allocation:
-    """Choose widths whose costs are as near to ``targets`` as the granularity allows.
+    """Choose widths whose costs are as near to ``targets`` as the search finds them.
 
-    Several targets are all met where that is possible; else the first that can be met comes first.
+    Several targets are all met where widths that do are found; else the first that can be met comes first.
 
     Args:
         model: cost of any choice of widths.
@@ -119,7 +121,12 @@ def _chosen(space: Space, ranked: Ranked, scope: str) -> Widths:
     widths = refined_from_any(space, mixed(space, ranked, largest)[:_STARTS], largest)
     if space.within(widths):
         return widths
-    return refined_from_any(space, np.concatenate([widths[None], mixed(space, ranked, in_order)[:1]]), in_order)
+    ordered = refined_from_any(space, np.concatenate([widths[None], mixed(space, ranked, in_order)[:1]]), in_order)
+    if space.within(ordered) or space.every() is not None:
+        return ordered
+    return min(
+        searched(space, np.array([widths, ordered])), ordered, key=lambda one: float(in_order(space.misses(one))[0])
+    )
 
 
 def _around(space: Space, paths: Sequence[Widths]) -> Widths:
@@ -136,20 +143,35 @@ def _shortfall(space: Space, ranked: Ranked, position: int, reached: tuple[float
     """What is in the way of the target ``asked``; ``space`` is for those targets that are possible by themselves."""
     possible = space.targets[position]
     lowest, highest = space.reached(np.array([space.end(0), space.end(-1)]))[:, position].tolist()
-    found = Shortfall(str(asked), reached[position], "granularity", lowest, highest, ())
+    found = Shortfall(str(asked), reached[position], "search", lowest, highest, ())
     if asked.share != possible.share:
-        return replace(found, obstacle="floor" if asked.share < lowest else "ceiling")
+        return replace(found, obstacle="floor" if asked.share < lowest else "ceiling", shown=True)
     met = [
         other
         for other, share in zip(space.targets, reached, strict=True)
         if other is not possible and abs(share - other.share) <= TOLERANCE
     ]
-    if met:
+    shown = _shown(space, found, position, met)
+    if shown is None and met:
         low, high = (_extreme(space, ranked, (*met, replace(possible, share=share))) for share in (lowest, highest))
-        low, high = min(low, reached[position]), max(high, reached[position])
-        if not low - TOLERANCE <= asked.share <= high + TOLERANCE:
-            return replace(found, obstacle=" and ".join(map(str, met)), lowest=low, highest=high)
+        found = replace(found, lowest=min(low, reached[position]), highest=max(high, reached[position]))
+    found = shown or found
+    if met and not found.lowest - TOLERANCE <= asked.share <= found.highest + TOLERANCE:
+        return replace(found, obstacle=" and ".join(map(str, met)))
     return found
+
+
+def _shown(space: Space, found: Shortfall, position: int, met: Sequence[Target]) -> Shortfall | None:
+    """The shortfall with the exact range, where all choices can be looked at and none that keeps ``met`` is nearer."""
+    rows = space.every()
+    if rows is None:
+        return None
+    kept = (space.for_targets((*met, space.targets[position])).misses(rows)[:, :-1] <= TOLERANCE).all(axis=1)
+    reached = space.reached(rows[kept])[:, position]
+    share = space.targets[position].share
+    if float(np.abs(reached - share).min()) < abs(found.achieved - share) - _EQUAL:
+        return None
+    return replace(found, obstacle="granularity", lowest=float(reached.min()), highest=float(reached.max()), shown=True)
 
 
 def _extreme(space: Space, ranked: Ranked, targets: tuple[Target, ...]) -> float:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +12,6 @@ _CLOSE = 0.001
 _PAIRS_TRIED, _ROUNDS, _GAIN = 128, 60, 0.005
 _JUMPS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 _MOVES = 400  # of more moves than this only so many are paired with each other
-_FEW = 1 << 16  # so few choices are all looked at
 
 
 def refined(space: Space, widths: Widths, objective: Objective) -> Widths:
@@ -89,12 +85,9 @@ def _pairs(groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 def _of_all(space: Space, widths: Widths, objective: Objective) -> Widths:
     """The best of all choices where they are few; of equally good ones that nearest to ``widths``."""
-    free = np.flatnonzero(space.free)
-    rungs = [space.ladders[position].rungs for position in free.tolist()]
-    if not free.size or math.prod(steps.size for steps in rungs) > _FEW:
+    rows = space.every()
+    if rows is None:
         return widths
-    rows = np.tile(widths, (math.prod(steps.size for steps in rungs), 1))
-    rows[:, free] = np.array(list(itertools.product(*rungs)), np.int64)
     values = objective(space.misses(rows))
     if float(values.min()) >= float(objective(space.misses(widths))[0]):
         return widths

@@ -1,4 +1,6 @@
-"""Why a target was missed: the floor and what makes it up, the ceiling, other targets, or the granularity."""
+"""Why a target was missed: the floor and what makes it up, the ceiling, other targets, the granularity, or nothing
+but that the search found no nearer choice.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,12 @@ class Cause:
 
 @dataclass(frozen=True)
 class Shortfall:
-    """A target that was not met. ``lowest`` and ``highest`` bound what can be reached, given the other targets that
-    were met; ``causes`` make up the floor where that is what is in the way, the largest first.
+    """A target that was not met.
+
+    ``obstacle`` is floor or ceiling (of all choices), granularity (all choices were looked at), the other targets that
+    were met, or search: no choice found is nearer, which is no proof that there is none. ``shown`` says whether the
+    obstacle was proven, by the ends of the range or by looking at all choices. ``lowest`` and ``highest`` is the range
+    found with the other targets kept; ``causes`` make up the floor where that is in the way, the largest first.
     """
 
     requested: str
@@ -38,6 +44,7 @@ class Shortfall:
     lowest: float
     highest: float
     causes: tuple[Cause, ...]
+    shown: bool = False
 
     @property
     def measure(self) -> str:
@@ -46,10 +53,12 @@ class Shortfall:
 
     def of_whole(self, targets: Mapping[str, Target], left: float) -> Shortfall:
         """The same in shares of a network of which the one allocated was ``left`` over; ``targets`` gives, for each
-        target asked for here, that of the whole.
+        target asked for here, that of the whole. Nothing is shown of the whole: other steps before would leave other
+        choices.
         """
         achieved, lowest, highest = (left * share for share in (self.achieved, self.lowest, self.highest))
-        named = [str(targets.get(name, name)) for name in self.obstacle.split(" and ")]
+        obstacle = "search" if self.obstacle == "granularity" else self.obstacle
+        named = [str(targets.get(name, name)) for name in obstacle.split(" and ")]
         return Shortfall(str(targets[self.requested]), achieved, " and ".join(named), lowest, highest, self.causes)
 
     def __str__(self) -> str:
@@ -61,9 +70,12 @@ class Shortfall:
             return f"the ceiling is {measure}={self.highest:.3f}: {given}"
         if self.obstacle == "granularity":
             return f"{measure}={self.achieved:.3f} is the nearest that this granularity allows"
+        if self.obstacle == "search":
+            return f"{measure}={self.achieved:.3f} is the nearest found"
+        clash, reach = ("conflicts", "range") if self.shown else ("was not found together", "range found")
         return (
-            f"{self.requested} conflicts with {self.obstacle}: {measure}={self.achieved:.3f} was reached, "
-            f"and with {self.obstacle} kept the range found is {self.lowest:.3f} to {self.highest:.3f}"
+            f"{self.requested} {clash} with {self.obstacle}: {measure}={self.achieved:.3f} was reached, "
+            f"and with {self.obstacle} kept the {reach} is {self.lowest:.3f} to {self.highest:.3f}"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ from compress.allocation._target import TOLERANCE, Target
 
 Figures = NDArray[np.float64]
 Objective = Callable[[Figures], Figures]
+_FEW = 1 << 16  # so few choices are all looked at
 _CROWDING = 0.3  # of a peak's distance counts what exceeds the target at other moments: lowering one of two equal peaks
 
 
@@ -83,6 +86,17 @@ class Space:
                 moves.append(moved)
                 groups.append(position)
         return np.array(moves, np.int64).reshape(-1, widths.size), np.array(groups, np.int64)
+
+    def every(self) -> Widths | None:
+        """All choices that there are; None where they are too many to be looked at."""
+        free = np.flatnonzero(self.free)
+        rungs = [self.ladders[position].rungs for position in free.tolist()]
+        count = math.prod(steps.size for steps in rungs)
+        if count > _FEW:
+            return None
+        rows = np.tile(self.start, (count, 1))
+        rows[:, free] = np.array(list(itertools.product(*rungs)), np.int64).reshape(count, free.size)
+        return rows
 
     def for_targets(self, targets: tuple[Target, ...]) -> Space:
         """The same choices for other targets."""
