@@ -155,16 +155,18 @@ def evidence(program: Program) -> dict[str, str]:
 
 
 def _anonymous(program: Program) -> dict[str, Any]:
-    """Both graphs with nodes numbered in order and defaults left out: exporting anew names some nodes differently, does
-    not write arguments that are as by default, and drops source lines.
+    """Both graphs with nodes numbered in order and defaults left out: exporting anew names some nodes differently,
+    fetches tensors in another order, does not write arguments that are as by default, and drops source lines.
     """
     from compress.graph_json import graph_to_json
     from compress.shapes import copy_graph
 
     found = {}
     for training, graph in program.graphs.items():
-        entries = graph_to_json(_without_defaults(copy_graph(graph)))
-        numbers = {entry["name"]: index for index, entry in enumerate(entries)}
+        every = graph_to_json(_without_defaults(copy_graph(graph)))
+        entries = [entry for entry in every if entry["op"] != "get_attr"]
+        numbers: dict[str, Any] = {entry["name"]: entry["target"] for entry in every}
+        numbers |= {entry["name"]: index for index, entry in enumerate(entries)}
         kept = ("op", "target", "args", "kwargs")
         found[str(training)] = [_numbered({key: entry[key] for key in kept}, numbers) for entry in entries]
     return found
@@ -182,7 +184,7 @@ def _without_defaults(graph: fx.Graph) -> fx.Graph:
     return graph
 
 
-def _numbered(value: Any, numbers: dict[str, int]) -> Any:
+def _numbered(value: Any, numbers: dict[str, Any]) -> Any:
     if isinstance(value, dict):
         return {key: numbers[part] if key == "node" else _numbered(part, numbers) for key, part in value.items()}
     return [_numbered(part, numbers) for part in value] if isinstance(value, list) else value
