@@ -8,7 +8,7 @@ import io
 import keyword
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -84,16 +84,27 @@ def _capture(
         name_owners(graph, tied)
     _rename_inputs(graphs, input_names)
     normalise(graphs, tensors)
+    transient = _transient(module, tensors)
+    for name in _idle(graphs, tied, transient):
+        del tensors[name]
+        tied.pop(name, None)
     return Program(
         graphs=graphs,
         tensors=tensors,
         parameters=_trainable(module),
-        transient=_transient(module, tensors),
+        transient=transient & set(tensors),
         tied=tied,
         inputs=_input_specs(graphs[False], inputs),
         output_names=output_names(evaluation),
         dynamic_size=dynamic_size,
     )
+
+
+def _idle(graphs: Mapping[bool, fx.Graph], tied: Mapping[str, str], transient: Iterable[str]) -> list[str]:
+    """Tensors that no graph uses and no state dict has, such as a table that forward computes anew."""
+    used = {node.target for graph in graphs.values() for node in graph.nodes if node.op == "get_attr"}
+    shared = {owner for name, owner in tied.items() if name not in transient}
+    return [name for name in transient if tied.get(name, name) not in used | shared]
 
 
 def _checked(example: Any) -> tuple[torch.Tensor, ...]:

@@ -321,3 +321,24 @@ def test_a_network_that_cannot_be_traced_prints_nothing_of_its_own(capfd: pytest
         compress.capture(Branching(), (torch.randn(2, 4),))
     shown = capfd.readouterr()
     assert shown.out + shown.err == ""
+
+
+class Table(nn.Module):
+    """Holds a table of the wrong size, which its forward computes anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.table = nn.Buffer(torch.zeros(1, 1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        table = self.table if self.table.shape[1] == 3 else torch.arange(3.0)[None] * 0.5
+        result: torch.Tensor = self.layer(x) + table
+        return result
+
+
+def test_a_table_that_forward_computes_anew_is_not_stored(tmp_path: Path) -> None:
+    program = compress.capture(Table(), (torch.randn(2, 4),))
+    assert set(program.tensors) == {"layer.weight", "layer.bias"}
+    program.save(tmp_path / "net.pt2")
+    assert compress.load(tmp_path / "net.pt2").fingerprint() == program.fingerprint()
