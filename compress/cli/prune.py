@@ -122,20 +122,18 @@ def _refuse_beside_plan(context: click.Context) -> None:
 
 def as_data(outcome: PruneOutcome) -> dict[str, Any]:
     """Return the outcome as JSON types."""
-    from compress.pipeline.prune import NO_DATA, summary
+    from compress.pipeline.prune import summary
 
     return summary(outcome.result) | {
         "output": str(outcome.output) if outcome.output else None,
         "eager": str(outcome.eager) if outcome.eager else None,
         "plan_sha256": outcome.result.program.info.plan_sha256,
-        "accuracy": outcome.accuracy or NO_DATA,
+        "accuracy": outcome.accuracy or outcome.why_no_accuracy,
     }
 
 
 def show(outcome: PruneOutcome, console: Console) -> None:
     """Print the outcome as tables for people."""
-    from compress.pipeline.prune import NO_DATA
-
     report = outcome.result.report
     layers = [
         (
@@ -167,7 +165,7 @@ def show(outcome: PruneOutcome, console: Console) -> None:
     for stage, metrics in (outcome.accuracy or {}).items():
         console.line(f"accuracy, {STAGES[stage]}: {metric(metrics)}")
     if outcome.accuracy is None:
-        console.line(NO_DATA)
+        console.line(outcome.why_no_accuracy)
     console.line(f"wrote {outcome.output}" if outcome.output else "dry run: no network was written")
     if outcome.eager is not None:
         console.line(f"wrote {outcome.eager / 'structure.json'} and weights.safetensors for compress.restore")

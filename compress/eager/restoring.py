@@ -132,7 +132,7 @@ def reshape(module: nn.Module, document: Structure, where: str) -> None:
     Raises:
         CheckpointError: a name that is not there, or anything else asked for; ``module`` is then not to be used.
     """
-    parts = dict(module.named_modules())
+    parts = dict(module.named_modules(remove_duplicate=False))
     parameters = dict(module.named_parameters(remove_duplicate=False))
     buffers = dict(module.named_buffers(remove_duplicate=False))
     made: dict[int, nn.Parameter] = {}

@@ -25,6 +25,8 @@ comparable by the normalisation: a criterion knows neither.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from compress.errors import InputError, PlanError
 from compress.importance._activation import ActivationEnergy
 from compress.importance._base import Criterion, ElementCriterion, ScoreContext, SliceCriterion
@@ -79,6 +81,7 @@ def _from_file(ref: str) -> Criterion:
     if not (isinstance(kind.function, type) and issubclass(kind.function, Criterion)):
         raise PlanError("is no criterion", where=ref, hint="derive the class from compress.importance.Criterion")
     made: Criterion = kind()
+    made.name = Path(ref).name  # type: ignore[misc]  # plans and messages say where it is from; none need be given
     made.places = guarded(made.places, ref)  # type: ignore[method-assign]
     return made
 

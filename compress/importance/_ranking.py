@@ -67,18 +67,38 @@ def atom_scores(
     """Score each atom of each group. A group that the criterion has nothing to say of is left out.
 
     Raises:
-        PlanError: a score is not finite.
+        PlanError: a score is not finite, or the scores of a group are no vectors over its atoms.
     """
     aggregate = AGGREGATIONS[aggregation]
+    members = {group.name: group for group in groups}
     result = {}
     for name, places in chosen.places(context, groups).items():
-        result[name] = aggregate(np.stack(places))
+        group = members[name]
+        result[name] = aggregate(np.stack([_one_each(place, group, chosen) for place in places]))
         if not np.isfinite(result[name]).all():
             raise PlanError(
                 f"criterion {chosen.name} finds values that are not finite in {name!r}",
-                hint="its weights or gradients hold NaN or infinity: train it again, or leave it out with --ignore",
+                hint=_why_not_finite(context, group, chosen),
             )
     return result
+
+
+def _one_each(place: Scores, group: Group, chosen: Criterion) -> Scores:
+    shape = np.shape(place)
+    if shape != (group.width,):
+        raise PlanError(
+            f"criterion {chosen.name} gives {group.name!r} scores of shape {shape}",
+            hint=f"return one score for each of its {group.width} channels: shape ({group.width},)",
+        )
+    return place
+
+
+def _why_not_finite(context: ScoreContext, group: Group, chosen: Criterion) -> str:
+    tensors = context.analysis.program.tensors
+    if not all(bool(tensors[member.tensor].isfinite().all()) for member in group.members):
+        return "its weights hold NaN or infinity: train it again, or leave it out with --ignore"
+    data = "the data and its gradients, or the criterion," if chosen.needs_data else "the criterion"
+    return f"its weights are finite; look for what makes {data} give NaN or infinity, or leave it out with --ignore"
 
 
 def normalised(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from compress.eager.making import EagerForm
 
 NO_DATA = "accuracy unknown: no data given"
+NOT_MEASURED = "accuracy not measured: a dry run"
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ class PruneOutcome:
     output: Path | None
     accuracy: Mapping[str, Metrics] | None
     eager: Path | None = None
+    has_data: bool = False
+
+    @property
+    def why_no_accuracy(self) -> str:
+        """What is said where no accuracy was measured."""
+        return NOT_MEASURED if self.has_data else NO_DATA
 
 
 def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
@@ -142,7 +149,7 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
     form = _eager_form(request, dense, result, reporter)  # before any training: the class may not take these widths
     if request.dry_run:
         _save_plan(request, result)
-        return PruneOutcome(result, None, None)
+        return PruneOutcome(result, None, None, has_data=source is not None)
     if source is not None:
         program = _recover(request, dense, program, source, accuracy, reporter)
     _remember(program, request, result, accuracy)
@@ -153,7 +160,7 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
             form.save(program, request.eager, overwrite=request.force)
         for folder in request.folders:
             finish(folder)
-    return PruneOutcome(result, request.destination, accuracy or None, request.eager)
+    return PruneOutcome(result, request.destination, accuracy or None, request.eager, source is not None)
 
 
 def _prune(request: PruneRequest, dense: Program, source: DataSource | None, reporter: Reporter) -> PruneResult:

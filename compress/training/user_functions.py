@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from compress.errors import CompressError, InputError
@@ -28,7 +30,15 @@ def guarded(function: Callable[..., Any], ref: str) -> Callable[..., Any]:
             raise
         except Exception as error:
             said = " ".join(str(error).split())[:300]
-            raise InputError(f"raised {type(error).__name__}: {said}", where=ref) from error
+            place = _place(error, ref)
+            raise InputError(f"raised {type(error).__name__}: {said}{place}", where=ref) from error
 
     call.__wrapped__ = function  # type: ignore[attr-defined]
     return call
+
+
+def _place(error: Exception, ref: str) -> str:
+    """Where in the file of ``ref`` it came from, as `` (file.py, line 3)``."""
+    file = Path(ref.rpartition(":")[0]).expanduser().resolve()
+    lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if Path(at.filename).resolve() == file]
+    return f" ({file.name}, line {lines[-1]})" if lines else ""

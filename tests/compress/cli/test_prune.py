@@ -163,6 +163,12 @@ def test_with_data_accuracy_is_followed_from_dense_to_finetuned(cli: Cli, finetu
     assert Path("small.run/history.csv").exists()
 
 
+def test_a_dry_run_with_data_does_not_say_that_none_was_given(cli: Cli, net: Path) -> None:
+    arguments = ("prune", net, "--data", "digits", "--dry-run")
+    assert cli(*arguments, "--json").data["accuracy"] == "accuracy not measured: a dry run"
+    assert "no data given" not in cli(*arguments).out
+
+
 def test_the_taylor_criterion_uses_the_data(cli: Cli, finetuned: Path) -> None:
     arguments = ("prune", finetuned / "dense.pt2", "--data", "digits", "--dry-run", "--json")
     taylor = cli(*arguments, "--criterion", "taylor")

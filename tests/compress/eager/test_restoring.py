@@ -120,6 +120,31 @@ def test_plain_torch_can_read_it_too(gated: Path) -> None:
     assert torch.equal(module.eval()(given), expected)
 
 
+class Recurring(nn.Module):
+    """One layer, run twice, under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.body, self.head = nn.Linear(3, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+        self.again = self.body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.body(torch.relu(self.stem(x.mean((2, 3)))))
+        return self.head(torch.relu(self.again(torch.relu(x))))
+
+
+def test_a_layer_under_two_names_is_one_layer_again(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Recurring().eval()
+    compress.prune(compress.capture(module, (image(),)), "ratio=0.5", granularity=1).plan.apply_to(module)
+    compress.save_structure(module, tmp_path / "structure.json", Recurring())
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    made = compress.restore(tmp_path / "structure.json", tmp_path / "weights.pt", module=Recurring()).eval()
+    assert torch.equal(made(image()), module(image()))
+    assert made.again is made.body
+    assert made.get_parameter("body.weight").shape == (8, 8)
+
+
 def test_code_that_the_file_names_runs_with_leave_only(gated: Path) -> None:
     (gated / "net.py").write_text(FACTORY + "\nopen('ran', 'w').close()\n")
     with pytest.raises(CheckpointError, match="which the file names itself"):

@@ -268,10 +268,37 @@ def test_a_criterion_from_a_users_file(program: Program, tmp_path: Path) -> None
     np.testing.assert_allclose(found, expected.numpy() / 2, rtol=1e-4)
     with pytest.raises(PlanError, match="is no criterion"):
         criterion(f"{file}:function")
-    with pytest.raises(InputError, match=r"mine.py:Broken: raised AttributeError"):
+    with pytest.raises(InputError, match=r"mine.py:Broken: raised AttributeError.*\(mine.py, line 11\)"):
         scores(program, f"{file}:Broken")
     with pytest.raises(InputError, match=r"mine.py:Unfinished: .*abstract"):
         criterion(f"{file}:Unfinished")
+
+
+def test_a_users_criterion_needs_no_name_and_is_told_what_it_does_wrong(program: Program, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from compress.importance import SliceCriterion\n"
+        "class Nameless(SliceCriterion):\n"
+        "    def of_slices(self, slices):\n"
+        "        return slices.abs().amax(dim=1)\n"
+        "class Scalar(Nameless):\n"
+        "    def of_slices(self, slices):\n"
+        "        return slices.abs().amax()\n"
+        "class Borrowed(Nameless):\n"
+        "    name = 'l2'\n"
+        "class NotANumber(Nameless):\n"
+        "    def of_slices(self, slices):\n"
+        "        return slices.amax(dim=1) * float('nan')\n"
+    )
+    for name in ("Nameless", "Borrowed"):
+        cut = compress.prune(program, criterion=f"{file}:{name}", granularity=1, dry_run=True)
+        assert cut.plan.settings["criterion"] == f"mine.py:{name}"
+    with pytest.raises(PlanError, match=r"mine.py:Scalar gives '0.0' scores of shape \(\); return .* shape \(\d+,\)"):
+        compress.prune(program, criterion=f"{file}:Scalar")
+    with pytest.raises(
+        PlanError, match=r"mine.py:NotANumber .* not finite in '0.0'; its weights are finite; .*criterion"
+    ):
+        compress.prune(program, criterion=f"{file}:NotANumber")
 
 
 def test_random_scores_depend_on_the_seed_alone(program: Program) -> None:
