@@ -16,7 +16,8 @@ from torch import fx
 
 from compress.einsum import letters_of, pairwise_products
 from compress.memory import peak_memory
-from compress.shapes import Shapes, meta_values, shapes_in
+from compress.running import Running
+from compress.shapes import Shapes
 
 if TYPE_CHECKING:
     from compress.program import Program
@@ -78,11 +79,11 @@ class Count:
         return {key: value for key, value in asdict(self).items() if key != "layers"}
 
 
-def count(program: Program) -> Count:
-    """Count ``program``'s evaluation graph at batch 1."""
+def count(program: Program, running: Running | None = None) -> Count:
+    """Count ``program``'s evaluation graph at batch 1; ``running`` is what is known of it already."""
     graph, tensors = program.graphs[False], program.tensors
-    values = meta_values(graph, tensors, program.input_shapes(batch=1))
-    shapes = shapes_in(values)
+    running = running or Running.of(program)
+    shapes = running.shapes
     nonzero = _Nonzero(tensors)
     layers = tuple(layer for node in graph.nodes if (layer := _layer(node, shapes, nonzero)) is not None)
     owned = {name: x for name, x in tensors.items() if name in program.parameter_names and name not in program.tied}
@@ -93,7 +94,7 @@ def count(program: Program) -> Count:
         params=sum(tensor.numel() for tensor in owned.values()),
         nonzero_params=sum(nonzero.count(name) for name in owned),
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in stored),
-        memory=peak_memory(graph, values),
+        memory=peak_memory(running.buffers),
         input_shapes={spec.name: spec.shape for spec in program.inputs},
         layers=layers,
     )

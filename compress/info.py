@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -84,6 +85,11 @@ class ProgramInfo(BaseModel):
 
 def versions() -> dict[str, str]:
     """Return the versions of this tool, Python and the libraries that decide a result."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     from compress import __version__
 
     found = {"compress-toolchain": __version__, "python": platform.python_version()}

@@ -7,6 +7,7 @@ nor are scratch spaces inside an operator. The peak is the largest sum of bytes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import fx
+
+from compress.blank import Blank, storage_of
+
+_Value = Blank | torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -33,23 +38,23 @@ class Activation:
 
 
 def activations(graph: fx.Graph, values: Mapping[fx.Node, Any]) -> list[Activation]:
-    """Find the buffers of ``graph`` in order of allocation; ``values`` are its values on the meta device."""
-    made: dict[int, tuple[fx.Node, int | None, torch.Tensor, int]] = {}
-    last: dict[int, int] = {}
-    stored: set[int] = set()
+    """Find the buffers of ``graph`` in order of allocation; ``values`` are its values without numbers."""
+    made: dict[object, tuple[fx.Node, int | None, _Value, int]] = {}
+    last: dict[object, int] = {}
+    stored: set[object] = set()
     for at, node in enumerate(graph.nodes):
         for operand in node.all_input_nodes:
             for _, tensor in _tensors(values[operand]):
-                last[_storage(tensor)] = at
+                last[storage_of(tensor)] = at
         for result, tensor in _tensors(values[node]) if node.op != "output" else ():
-            storage = _storage(tensor)
+            storage = storage_of(tensor)
             if node.op == "get_attr":
                 stored.add(storage)
             elif storage not in stored:
                 made.setdefault(storage, (node, result, tensor, at))
                 last[storage] = at
     return [
-        Activation(node, result, tuple(tensor.shape), tensor.element_size(), first, last[storage])
+        Activation(node, result, tuple(tensor.shape), tensor.dtype.itemsize, first, last[storage])
         for storage, (node, result, tensor, first) in made.items()
     ]
 
@@ -84,21 +89,16 @@ class Timeline:
         return np.flatnonzero(present > 0)
 
 
-def peak_memory(graph: fx.Graph, values: Mapping[fx.Node, Any]) -> int:
+def peak_memory(buffers: Sequence[Activation]) -> int:
     """Bytes of the most activations alive at once, by the rule of this module."""
-    buffers = activations(graph, values)
-    sizes = np.array([[float(np.prod(buffer.shape)) * buffer.itemsize for buffer in buffers]])
+    sizes = np.array([[float(math.prod(buffer.shape)) * buffer.itemsize for buffer in buffers]])
     return int(Timeline(buffers).peak(sizes)[0])
 
 
-def _tensors(value: Any) -> Iterator[tuple[int | None, torch.Tensor]]:
-    if isinstance(value, torch.Tensor):
+def _tensors(value: Any) -> Iterator[tuple[int | None, _Value]]:
+    if isinstance(value, (Blank, torch.Tensor)):
         yield None, value
     elif isinstance(value, (list, tuple)):
         for position, item in enumerate(value):
-            if isinstance(item, torch.Tensor):
+            if isinstance(item, (Blank, torch.Tensor)):
                 yield position, item
-
-
-def _storage(tensor: torch.Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)

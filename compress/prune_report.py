@@ -10,7 +10,7 @@ import numpy as np
 from compress.allocation import Shortfall
 from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
-from compress.counting import Count
+from compress.counting import Count, count
 from compress.obstacles import Obstacles, find_obstacles
 from compress.program import Program
 
@@ -79,7 +79,7 @@ def report(
 
     ``stays`` gives status and reason, by group name, of groups that were not up for a choice.
     """
-    before, after = analysis.program.count(), smaller.count()
+    before, after = count(analysis.program, analysis.running), smaller.count()
     return PruneReport(
         requested=asked,
         achieved=", ".join(_achieved(analysis, kept, measure, before, after) for measure in measures),

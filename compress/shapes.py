@@ -1,4 +1,4 @@
-"""Shapes of every value in a graph, found by running it on the meta device (no memory, no arithmetic)."""
+"""Shapes of every value in a graph, found by running it without numbers (no memory, no arithmetic)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from compress.meta_calls import Execute, call, call_with_storage, run
+from compress.blank import Blank, storage_of
+from compress.meta_calls import call, run
 
 Shapes = dict[Any, Any]  # by node
 
@@ -27,7 +28,7 @@ def shapes_of(
         tensors: the Program's tensors by name.
         inputs: shape and dtype per placeholder name; the shapes recorded at capture where None.
     """
-    return shapes_in(_executed(graph, tensors, inputs, call))
+    return shapes_in(meta_values(graph, tensors, inputs))
 
 
 def shapes_in(values: Mapping[fx.Node, Any]) -> Shapes:
@@ -40,21 +41,15 @@ def meta_values(
     tensors: Mapping[str, torch.Tensor],
     inputs: Mapping[str, tuple[tuple[int, ...], torch.dtype]] | None = None,
 ) -> dict[fx.Node, Any]:
-    """Return for each node its value on the meta device, views sharing their storage; arguments as for
-    :func:`shapes_of`.
+    """Return for each node its value, tensors without their numbers (:class:`Blank`), views sharing their storage;
+    arguments as for :func:`shapes_of`.
     """
-    return _executed(graph, tensors, inputs, call_with_storage)
-
-
-def _executed(
-    graph: fx.Graph, tensors: Mapping[str, torch.Tensor], inputs: Any, execute: Execute
-) -> dict[fx.Node, Any]:
-    values: dict[fx.Node, Any] = {}
-    if any(_reshapes_in_place(node.target) for node in graph.nodes):
-        execute = run
     with torch.no_grad():
+        if any(_reshapes_in_place(target) for target in {node.target for node in graph.nodes}):
+            return _run_on_meta(graph, tensors, inputs)
+        values: dict[fx.Node, Any] = {}
         for node in graph.nodes:
-            values[node] = _value(node, values, tensors, inputs, execute)
+            values[node] = _value(node, values, tensors, inputs)
     return values
 
 
@@ -63,25 +58,54 @@ def _reshapes_in_place(target: Any) -> bool:
     return isinstance(target, torch._ops.OpOverload) and torch.Tag.inplace_view in target.tags
 
 
-def _value(
-    node: fx.Node, values: dict[fx.Node, Any], tensors: Mapping[str, torch.Tensor], inputs: Any, execute: Execute
-) -> Any:
-    if node.op == "placeholder":
-        shape, dtype = inputs[node.target] if inputs is not None else node.meta["input"]
-        return torch.empty(shape, dtype=dtype, device="meta")
+def _value(node: fx.Node, values: dict[fx.Node, Any], tensors: Mapping[str, torch.Tensor], inputs: Any) -> Any:
     if node.op == "get_attr":
-        tensor = tensors[str(node.target)]
-        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        return Blank.of(tensors[str(node.target)])
+    if node.op == "placeholder":
+        return Blank.of(_input(node, inputs))
     args = [_filled(item, values) for item in node.args]
     if node.op == "output":
         return args[0]
-    return execute(node.target, args, {key: _filled(item, values) for key, item in node.kwargs.items()})
+    kwargs = {key: _filled(item, values) for key, item in node.kwargs.items()} if node.kwargs else {}
+    return call(node.target, args, kwargs)
+
+
+def _input(node: fx.Node, inputs: Any) -> torch.Tensor:
+    shape, dtype = inputs[node.target] if inputs is not None else node.meta["input"]
+    return torch.empty(shape, dtype=dtype, device="meta")
+
+
+def _run_on_meta(graph: fx.Graph, tensors: Mapping[str, torch.Tensor], inputs: Any) -> dict[fx.Node, Any]:
+    """Run operator by operator on the meta device; values are described as the whole graph leaves them."""
+    values: dict[fx.Node, Any] = {}
+    for node in graph.nodes:
+        args = [_filled(item, values) for item in node.args]
+        if node.op == "get_attr":
+            values[node] = Blank.of(tensors[str(node.target)]).meta()
+        elif node.op == "placeholder":
+            values[node] = _input(node, inputs)
+        elif node.op == "output":
+            values[node] = args[0]
+        else:
+            values[node] = run(node.target, args, {key: _filled(item, values) for key, item in node.kwargs.items()})
+    return {node: _described(value) for node, value in values.items()}
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_described(item) for item in value]
+    if not isinstance(value, torch.Tensor):
+        return value
+    return Blank((tuple(value.shape), value.stride(), value.dtype), storage_of(value))
 
 
 def _filled(value: Any, values: dict[fx.Node, Any]) -> Any:
     """An argument with nodes replaced by their values; literal devices read ``meta``, wherever they stand."""
-    if isinstance(value, fx.Node):
+    kind = type(value)
+    if kind is fx.Node:
         return values[value]
+    if kind is int or value is None:
+        return value
     if isinstance(value, (list, tuple)):
         return [_filled(item, values) for item in value]
     if isinstance(value, dict):
@@ -90,6 +114,8 @@ def _filled(value: Any, values: dict[fx.Node, Any]) -> Any:
 
 
 def _shape(value: Any) -> Any:
+    if isinstance(value, Blank):
+        return value.shape
     if isinstance(value, torch.Tensor):
         return tuple(value.shape)
     if isinstance(value, (list, tuple)):

@@ -34,8 +34,8 @@ from compress.counting import (
     recurrent_matrices,
 )
 from compress.lengths import Lengths, rectangle
-from compress.memory import Activation, Timeline, activations
-from compress.shapes import Shapes, meta_values, shapes_in
+from compress.memory import Activation, Timeline
+from compress.shapes import Shapes
 
 Widths = NDArray[np.int64]
 Figures = NDArray[np.float64]
@@ -83,12 +83,10 @@ class SizeModel:
     def __init__(self, analysis: Analysis, groups: Sequence[Group]) -> None:
         self._analysis, self._groups = analysis, groups
         self._lengths = Lengths(analysis.atoms, groups)
-        program = analysis.program
-        values = meta_values(program.graphs[False], program.tensors, program.input_shapes(batch=1))
-        buffers = activations(program.graphs[False], values)
+        buffers = analysis.running.buffers
         self._timeline = Timeline(buffers)
         terms = {
-            "macs": self._mac_terms(shapes_in(values)),
+            "macs": self._mac_terms(analysis.running.shapes),
             "params": self._param_terms(),
             "memory": self._memory_terms(buffers),
         }

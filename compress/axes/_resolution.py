@@ -145,6 +145,13 @@ def _repeated(count: Array) -> tuple[Array, Array]:
     return position, np.arange(position.size) - np.repeat(np.cumsum(count) - count, count)
 
 
+def _distinct(left: Array, right: Array, count: int) -> tuple[Array, Array]:
+    """Distinct pairs of numbers below ``count``, sorted."""
+    keys = np.sort(left * count + right)
+    keys = keys[np.diff(keys, prepend=-1) != 0]
+    return keys // count, keys % count
+
+
 def resolve(count: int, ties: tuple[Array, Array], products: Products, frozen: Marked, statistics: Marked) -> Atoms:
     """Close the ties transitively, and let products agree with what they are tied to.
 
@@ -276,12 +283,18 @@ class _Solver:
     def parts(self, atom: Array) -> tuple[Array, Array]:
         """Pairs (product, atom) of the products that remain, nested ones opened."""
         whole, row, column = (atom[part[self._active]] for part in (self._whole, self._row, self._column))
-        pairs = np.unique(np.stack([np.concatenate([whole, whole]), np.concatenate([row, column])], axis=1), axis=0)
-        while (nested := np.isin(pairs[:, 1], pairs[:, 0])).any():
-            inner = {int(key): pairs[pairs[:, 0] == key, 1] for key in np.unique(pairs[nested, 1])}
-            opened = [(int(outer), int(one)) for outer, part in pairs[nested] for one in inner[int(part)]]
-            pairs = np.unique(np.concatenate([pairs[~nested], np.array(opened, np.int64).reshape(-1, 2)]), axis=0)
-        return pairs[:, 0], pairs[:, 1]
+        outer, part = _distinct(np.concatenate([whole, whole]), np.concatenate([row, column]), self._classes)
+        first, behind = np.searchsorted(outer, part), np.searchsorted(outer, part, side="right")
+        while (nested := first < behind).any():
+            place, offset = _repeated((behind - first)[nested])
+            opened = part[first[nested][place] + offset]
+            outer, part = _distinct(
+                np.concatenate([outer[~nested], outer[nested][place]]),
+                np.concatenate([part[~nested], opened]),
+                self._classes,
+            )
+            first, behind = np.searchsorted(outer, part), np.searchsorted(outer, part, side="right")
+        return outer, part
 
     def _tie(self, left: Array, right: Array) -> None:
         self._left.append(left)

@@ -17,6 +17,7 @@ from compress.axes.labels import Array, Atoms, Labels, fixed
 from compress.axes.sides import Sides, weight_sides
 from compress.axes.trace import Axes, Trace
 from compress.program import Program
+from compress.running import Running
 from compress.shapes import shapes_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Analysis:
         from compress.sizes import SizeModel
 
         return SizeModel(self, self.prunable)
+
+    @cached_property
+    def running(self) -> Running:
+        """The evaluation graph run at batch 1 without numbers."""
+        return Running.of(self.program)
 
     @property
     def renumbered(self) -> dict[str, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx
 
@@ -79,7 +80,13 @@ class Trace:
     def run(self, graph: fx.Graph) -> None:
         """Propagate through ``graph`` from its inputs to its outputs."""
         for node in graph.nodes:
-            self.values[node] = self._step(node)
+            self.values[node] = self._shared(self._step(node))
+
+    def _shared(self, value: Any) -> Any:
+        """Equal axes as one array: what is known of one then need not be found anew."""
+        if isinstance(value, list):
+            return [self._shared(item) for item in value]
+        return self.labels.shared(value) if isinstance(value, np.ndarray) else value
 
     def _step(self, node: fx.Node) -> Any:
         if node.op == "placeholder":

@@ -11,6 +11,7 @@ from torch import fx
 from compress.axes.randomise import randomised
 from compress.axes.trace import aten
 from compress.axes.verify import Verification
+from compress.blank import Blank
 from compress.eager.recording import Call
 from compress.eager.scales import Fold, fold, scale_of
 from compress.eager.solving import leaves
@@ -117,7 +118,7 @@ def _kind(node: fx.Node) -> Any:
 
 
 def _shape(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, (Blank, torch.Tensor)):
         return tuple(value.shape)
     return [_shape(item) for item in value] if isinstance(value, (list, tuple)) else None
 

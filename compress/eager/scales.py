@@ -171,9 +171,9 @@ def _channel_dim(node: fx.Node, meta: Mapping[fx.Node, Any]) -> int | None:
     if node.target in _CONVOLUTION:
         return 1
     if node.target in _MATRIX:
-        return int(meta[node].ndim) - 1
+        return len(meta[node].shape) - 1
     normalised = node.args[1] if node.target in _NORM else None
-    return int(meta[node].ndim) - 1 if isinstance(normalised, (list, tuple)) and len(normalised) == 1 else None
+    return len(meta[node].shape) - 1 if isinstance(normalised, (list, tuple)) and len(normalised) == 1 else None
 
 
 def _rows(marked: Any) -> frozenset[int]:

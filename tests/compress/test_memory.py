@@ -15,9 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 import compress
 from compress import Program
-from compress.memory import Timeline, activations
+from compress.memory import Timeline
 from compress.module import compile_forward
-from compress.shapes import meta_values
+from compress.running import Running
 from tests.compress.networks import Classifier, Tied, captured
 
 FLOAT = 4
@@ -119,8 +119,7 @@ def test_the_rule_is_what_running_the_network_needs(family: Callable[[str], Prog
 
 def test_the_peak_is_the_sum_of_what_is_alive_then(family: Callable[[str], Program]) -> None:
     program = family("mobilenet_v3")
-    graph = program.graphs[False]
-    buffers = activations(graph, meta_values(graph, program.tensors, program.input_shapes(batch=1)))
+    buffers = Running.of(program).buffers
     sizes = np.array([float(np.prod(buffer.shape)) * buffer.itemsize for buffer in buffers])
     together = Timeline(buffers).at_peak(sizes)
     assert sizes[together].sum() == program.count().memory
