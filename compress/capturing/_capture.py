@@ -16,6 +16,7 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from compress.capturing._batch import refuse_batch_dependence
 from compress.capturing._normalise import normalise
 from compress.capturing._stage import Progress, Stage
 from compress.capturing._unlift import adopt_constants, name_owners, plain_graph, tied_names
@@ -78,6 +79,8 @@ def _capture(
     graphs: dict[bool, fx.Graph] = {}
     for mode, exported in ((False, evaluation), (True, training)):
         unlifted = exported.module()
+        if not mode:
+            refuse_batch_dependence(copy.deepcopy(module).eval(), unlifted, inputs)
         graph = plain_graph(unlifted)
         adopt_constants(graph, unlifted, tensors, prefix="train_" if mode else "")
         graphs[mode] = graph
@@ -158,7 +161,7 @@ def _export(
     shapes = tuple(open_dimensions(value.ndim, dynamic_size=dynamic_size) for value in inputs)
     mode = "training" if training else "evaluation"
     silent = io.StringIO()  # torch prints the whole graph before it raises
-    with warnings.catch_warnings(), _Quiet("torch.export", "torch._export", "torch.fx"):
+    with warnings.catch_warnings(), _Quiet("torch.export", "torch._export", "torch.fx", "torch._subclasses"):
         warnings.simplefilter("ignore")
         try:
             with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
@@ -168,9 +171,12 @@ def _export(
         except Exception as error:  # torch.export raises many unrelated types for a network that it cannot trace
             first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             cause = f"{type(error).__name__}: {first.strip()[:300]}"
+            place = stage.raised_in(error)
             raise CaptureError(
-                f"torch.export cannot trace {type(module).__name__} in {mode} mode ({cause})",
-                hint="check the input size (--input-size), or capture a part of it (such as --submodule backbone)",
+                f"torch.export cannot trace {type(module).__name__} in {mode} mode{f', in {place}' if place else ''} "
+                f"({cause})",
+                hint="check the input size (--input-size), and that the code spells no batch size out and takes no "
+                "decision by values; or capture a part of it (such as --submodule backbone)",
             ) from error
 
 

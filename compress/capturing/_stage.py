@@ -9,7 +9,7 @@ from typing import TypeVar
 from torch import nn
 
 from compress.capturing._time_limit import Expired, run_limited
-from compress.capturing._whereabouts import whereabouts
+from compress.capturing._whereabouts import raised_in, whereabouts
 from compress.errors import CaptureError
 
 Result = TypeVar("Result")
@@ -48,6 +48,10 @@ class Stage:
                 hint="if it loops or unrolls there, capture a part (--submodule) or a smaller input (--input-size); "
                 "if it is only slow, allow it longer (--capture-timeout, time_limit=)",
             ) from error
+
+    def raised_in(self, error: BaseException) -> str | None:
+        """Return the layer and source line that ``error`` comes from; None where that is not the network's code."""
+        return raised_in(error, self._layers)
 
     def _notice(self, frame: types.FrameType) -> None:
         self._where = whereabouts(frame, self._layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,29 @@ def test_a_network_that_cannot_be_traced_is_refused_in_one_line() -> None:
     with pytest.raises(CaptureError, match="cannot trace Branching in evaluation mode") as caught:
         captured(Branching())
     assert "\n" not in str(caught.value)
+    assert "in the network's own forward, line" in str(caught.value)
+    assert "of test_capturing.py (in forward)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "branch", [lambda x: x * 2 if x.shape[0] > 1 else x, lambda x: x if x.shape[0] == 1 else x.tanh()]
+)
+def test_a_network_that_is_another_at_a_batch_of_one_is_refused(branch: Callable[[Any], Any]) -> None:
+    class Branching(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(branch(x))
+
+    with pytest.raises(CaptureError, match="Branching computes something else for a batch of 1"):
+        compress.capture(Branching(6, 4), (torch.randn(1, 6),))
+
+
+def test_networks_that_take_no_batch_of_one_or_are_random_are_not_refused() -> None:
+    class Picky(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert x.shape[0] != 1
+            return super().forward(x + F.dropout(x, 0.5, training=True))
+
+    assert compress.capture(Picky(6, 4), (torch.randn(2, 6),)).output_names == ("output",)
 
 
 def test_a_wrong_input_size_is_refused_with_a_hint() -> None:
@@ -317,8 +341,14 @@ def test_a_network_that_cannot_be_traced_prints_nothing_of_its_own(capfd: pytest
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if x.sum() > 0 else -x
 
+    class Spelling(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.view(1, -1))
+
     with pytest.raises(CaptureError, match="cannot trace Branching"):
         compress.capture(Branching(), (torch.randn(2, 4),))
+    with pytest.raises(CaptureError, match=r"cannot trace Spelling.* line \d+ of test_capturing.py .*batch size"):
+        compress.capture(Spelling(4, 3), (torch.randn(2, 4),))
     shown = capfd.readouterr()
     assert shown.out + shown.err == ""
 
