@@ -28,6 +28,8 @@ def _widths(part: nn.Module) -> Iterator[tuple[str, int]]:
     weight = part._parameters.get("weight")
     if isinstance(part, nn.MultiheadAttention):
         yield from _attention(part)
+    elif isinstance(part, nn.RNNBase):
+        yield "input_size", part.get_parameter("weight_ih_l0").shape[1]
     elif isinstance(part, _NormBase):
         held = next((held for held in (weight, part._buffers.get("running_mean")) if held is not None), None)
         if held is not None:

@@ -140,7 +140,7 @@ def reshape(module: nn.Module, document: Structure, where: str) -> None:
         old = _smaller(name, parameters.get(name), shape, where)
         path, _, leaf = name.rpartition(".")
         fresh = nn.Parameter(torch.empty(shape, dtype=old.dtype, device=old.device), requires_grad=old.requires_grad)
-        parts[path]._parameters[leaf] = made.setdefault(id(old), fresh)
+        setattr(parts[path], leaf, made.setdefault(id(old), fresh))  # nn.LSTM keeps a second list, and mends it there
     for name, shape in document.buffers.items():
         old = _smaller(name, buffers.get(name), shape, where)
         path, _, leaf = name.rpartition(".")

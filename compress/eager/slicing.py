@@ -22,9 +22,10 @@ def slice_tensors(module: nn.Module, small: Program) -> None:
     made: dict[int, nn.Parameter] = {}
     for path, part in module.named_modules():
         prefix = f"{path}." if path else ""
-        for leaf, parameter in part._parameters.items():
+        for leaf, parameter in list(part._parameters.items()):
             if parameter is not None and parameter.shape != tensors[prefix + leaf].shape:
-                part._parameters[leaf] = made.setdefault(id(parameter), _like(parameter, tensors[prefix + leaf]))
+                # By setattr: nn.LSTM and its kin keep a second list of their weights, and mend it there.
+                setattr(part, leaf, made.setdefault(id(parameter), _like(parameter, tensors[prefix + leaf])))
         for leaf, buffer in part._buffers.items():
             if buffer is not None and buffer.shape != tensors[prefix + leaf].shape:
                 part._buffers[leaf] = tensors[prefix + leaf].detach().to(buffer.device, buffer.dtype)

@@ -133,6 +133,29 @@ class Recurring(nn.Module):
         return self.head(torch.relu(self.again(torch.relu(x))))
 
 
+class Listening(nn.Module):
+    """An LSTM that reads a width that shrinks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.lstm, self.head = nn.Linear(8, 16), nn.LSTM(16, 6, batch_first=True), nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(torch.relu(self.stem(x.mean(1))))[0][:, -1])
+
+
+def test_an_lstm_behind_a_cut_layer_is_applied_and_restored(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, x = Listening().eval(), torch.randn(2, 3, 5, 8)
+    result = compress.prune(compress.capture(module, (x,)), "ratio=0.5", granularity=1)
+    result.plan.apply_to(module)
+    assert (module.lstm.input_size, module.stem.out_features) == (8, 8)
+    assert torch.allclose(module(x), result.program.module()(x), atol=1e-6)
+    compress.save_structure(module, tmp_path / "structure.json", Listening())
+    made = compress.restore(tmp_path / "structure.json", module.state_dict(), module=Listening()).eval()
+    assert torch.equal(made(x), module(x))
+
+
 def test_a_layer_under_two_names_is_one_layer_again(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = Recurring().eval()
