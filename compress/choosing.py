@@ -79,6 +79,10 @@ def stays(analysis: Analysis, request: Request) -> dict[str, tuple[str, str]]:
         for group in analysis.prunable
         if Ladder(group, request.granularity, 0.0).rungs.size == 1
     }
+    if request.min_keep is not None:
+        for group in analysis.prunable:
+            if group.name not in narrow and Ladder(group, request.granularity, request.min_keep).rungs.size == 1:
+                narrow[group.name] = ("kept", f"--min-keep {request.min_keep:g} leaves no smaller width")
     shielded = protected(analysis, request.ignore)
     return narrow | {name: ("protected", why) for name, why in shielded.items()}
 

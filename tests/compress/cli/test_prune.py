@@ -163,6 +163,12 @@ def test_with_data_accuracy_is_followed_from_dense_to_finetuned(cli: Cli, finetu
     assert Path("small.run/history.csv").exists()
 
 
+def test_a_layer_that_min_keep_holds_is_said_to_be_held_by_it(cli: Cli, net: Path) -> None:
+    layers = cli("prune", net, "--min-keep", 0.99, "--dry-run", "--json").data["layers"]
+    reasons = {layer["name"]: layer["reason"] for layer in layers}
+    assert reasons["stage1.conv1"] == "--min-keep 0.99 leaves no smaller width"
+
+
 def test_a_dry_run_with_data_does_not_say_that_none_was_given(cli: Cli, net: Path) -> None:
     arguments = ("prune", net, "--data", "digits", "--dry-run")
     assert cli(*arguments, "--json").data["accuracy"] == "accuracy not measured: a dry run"
