@@ -19,6 +19,7 @@ Marked = tuple[Sequence[tuple[Array, int]], list[str]]
 _NONE = np.zeros(0, np.int64)
 _NEVER = np.iinfo(np.int64).max
 _TWO_WAYS = "reshaped in two ways that do not fit together"
+_ALONE = "one channel: nothing to remove"
 _WHOLE = "part of an index that can never be removed"
 
 
@@ -212,7 +213,7 @@ class _Solver:
         self._closed = 0  # this many of the lists of ties are in the classes
         self._grids = products.grids
         self._whole, self._row, self._column, self._grid = products.table()
-        self.reasons = [*frozen[1], "fixed", _TWO_WAYS, _WHOLE]
+        self.reasons = [*frozen[1], _ALONE, _TWO_WAYS, _WHOLE]
         self._marks = _First([*frozen[0], (np.zeros(1, np.int64), len(frozen[1]))], count)
         self._active = np.ones(self._whole.size, bool)
 

@@ -41,6 +41,12 @@ class Criterion(ABC):
     needs_data: ClassVar[bool] = False
     normalisation: ClassVar[str] = "mean"
 
+    def __init_subclass__(cls) -> None:
+        """A class that gives no name goes by its own."""
+        super().__init_subclass__()
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__
+
     @abstractmethod
     def places(self, context: ScoreContext, groups: Sequence[Group]) -> dict[str, list[Scores]]:
         """Return, by group name, one vector over the group's atoms for each place, what produces the atoms first.

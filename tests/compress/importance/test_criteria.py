@@ -217,6 +217,15 @@ def test_criteria_that_need_data_say_so(program: Program, name: str) -> None:
         scores(program, name, batches=[])
 
 
+def test_a_criterion_without_a_name_goes_by_its_class(program: Program) -> None:
+    class Even(ElementCriterion):
+        def values(self, context: ScoreContext) -> dict[str, torch.Tensor]:
+            return {name: torch.ones_like(value) for name, value in context.analysis.program.tensors.items()}
+
+    plan = compress.prune(program, "macs=0.7", criterion=Even(), granularity=1).plan
+    assert plan.settings["criterion"] == "Even"
+
+
 def test_a_users_criterion_is_registered_and_used(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compress.importance.CRITERIA", dict(CRITERIA))
 
