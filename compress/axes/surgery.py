@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,8 @@ from compress.program import Program
 from compress.shapes import copy_graph, shapes_of
 
 Mask = NDArray[np.bool_]
-_BLOCK = 1 << 18  # elements: what lies between two slices stays in a cache
+_BLOCK = 1 << 16  # elements: what lies between two slices stays in a cache
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # what is copied need not be understood
 
 
 def kept_atoms(analysis: Analysis, keep: Mapping[str, Array]) -> Mask:
@@ -71,28 +73,37 @@ def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
 def _sliced(tensor: torch.Tensor, masks: list[Mask]) -> torch.Tensor:
     """A contiguous copy of what the masks keep; block by block, so that no copy of the uncut whole is made between."""
     source = tensor.detach()
-    kept = [torch.from_numpy(np.flatnonzero(mask)).to(source.device) for mask in masks]
-    result = room.empty([index.numel() for index in kept], source)
+    kept = [np.flatnonzero(mask) for mask in masks]
+    result = room.empty([index.size for index in kept], source)
     cut = [dim for dim, mask in enumerate(masks) if not mask.all()]
     if not cut:
         return result.copy_(source)
-    first, *others = cut
-    for rows, part in _blocks(kept[first], result, first):
-        *before, (dim, index) = ((first, rows), *((other, kept[other]) for other in others))
-        block = source
-        for earlier, chosen in before:
-            block = block.index_select(earlier, chosen)
-        torch.index_select(block, dim, index, out=part)
+    if source.device.type != "cpu" or source.element_size() not in _BITS:
+        for dim in cut:
+            source = source.index_select(dim, torch.from_numpy(kept[dim]).to(source.device))
+        return result.copy_(source)
+    bits = _BITS[source.element_size()]
+    _gather(source.view(bits).numpy(), kept, cut, result.view(bits).numpy())
     return result
 
 
-def _blocks(index: torch.Tensor, result: torch.Tensor, dim: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Stretches of ``index`` and the part of ``result`` that they fill; one stretch where parts would not be whole."""
-    count = index.numel()
-    step = count if dim else max(1, _BLOCK * count // max(result.numel(), 1))
+def _gather(source: Any, kept: list[Array], cut: list[int], result: Any) -> None:
+    """Fill ``result`` with what is kept along the dimensions in ``cut``. (torch takes several times longer.)"""
+    first, *others = cut
+    for start, stop in _blocks(kept[first].size, result.size, whole=bool(first)):
+        block, part = source, result if first else result[start:stop]
+        indices = [(first, kept[first][start:stop]), *((other, kept[other]) for other in others)]
+        for dim, index in indices[:-1]:
+            block = block.take(index, axis=dim)
+        dim, index = indices[-1]
+        block.take(index, axis=dim, out=part, mode="clip")  # "raise" would go through a buffer
+
+
+def _blocks(count: int, elements: int, *, whole: bool) -> Iterator[tuple[int, int]]:
+    """Stretches of the first dimension; one stretch where parts of the result would not lie together."""
+    step = count if whole else max(1, _BLOCK * count // max(elements, 1))
     for start in range(0, count, step):
-        length = min(step, count - start)
-        yield index[start : start + length], result.narrow(dim, start, length)
+        yield start, min(start + step, count)
 
 
 def _renumbered(positions: torch.Tensor, keep: Mask) -> torch.Tensor:
