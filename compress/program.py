@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -113,8 +114,8 @@ class Program:
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type of the weights (float32 unless :meth:`astype` changed it)."""
-        floating = (tensor.dtype for tensor in self.tensors.values() if tensor.is_floating_point())
-        return next(floating, torch.float32)
+        tensors = itertools.chain(self._root.parameters(), self._root.buffers())
+        return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
     def input_shapes(self, *, batch: int) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """Shape and dtype of each input at the given batch size, by name."""

@@ -58,9 +58,10 @@ def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
         tensors[name] = _renumbered(tensors[name], mask(axis))
     graphs = {mode: _rewritten(program.graphs[mode], Cut(trace, mask)) for mode, trace in analysis.traces.items()}
     smaller = program.rebuilt(tensors, graphs)
+    planted = smaller.tensors
     for mode, graph in smaller.graphs.items():
         try:
-            shapes_of(graph, smaller.tensors, smaller.input_shapes(batch=2))
+            shapes_of(graph, planted, smaller.input_shapes(batch=2))
         except (RuntimeError, IndexError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise PlanError(
