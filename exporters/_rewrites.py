@@ -4,11 +4,13 @@
   is a mask it decomposes the operator to another memory layout than that with which it traced the views that follow.
 - Activations in place become plain ones where nothing else can see the memory: the exporter's own functionalisation
   traces each of them with symbolic sizes, which takes most of its time on mobile networks.
+- Einsum equations are spelled in small letters: TensorRT takes no others.
 """
 
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 import torch
@@ -34,6 +36,7 @@ def export_rewritten(program: Program) -> ExportedProgram:
     _act_out_of_place(copied.graphs[False])
     exported = copied.export_program()
     _write_out_attention(exported.graph)
+    _spell_small(exported.graph)
     exported.graph.lint()
     exported.graph_module.recompile()
     return exported
@@ -82,6 +85,17 @@ def _written_out(graph: fx.Graph, arguments: dict[str, Any]) -> fx.Node:
     left_out = call(_aten.logical_not.default, mask)
     logits = call(_aten.masked_fill.Scalar, logits, left_out, float("-inf"))
     return call(_aten.matmul.default, call(_aten._safe_softmax.default, logits, -1), value)
+
+
+def _spell_small(graph: fx.Graph) -> None:
+    for node in graph.nodes:
+        if _name(node) != "einsum":
+            continue
+        equation = str(node.args[0])
+        letters = sorted({letter for letter in equation if letter.isalpha()})  # an implicit result is in this order
+        if len(letters) <= len(string.ascii_lowercase):
+            small = str.maketrans(dict(zip(letters, string.ascii_lowercase, strict=False)))
+            node.update_arg(0, equation.translate(small))
 
 
 def _act_out_of_place(graph: fx.Graph) -> None:

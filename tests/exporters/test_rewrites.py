@@ -125,3 +125,22 @@ def test_activations_in_place_keep_what_they_do_to_shared_memory(tmp_path: Path)
 
 def _operators(path: Path) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+class Capitals(nn.Module):
+    """A product whose equation is in capital letters, some of both cases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(6, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.inner(x)
+        return torch.einsum("B T D, B d D -> B T d", y, torch.tanh(y))
+
+
+def test_equations_are_exported_in_small_letters(tmp_path: Path) -> None:
+    program = compress.capture(Capitals(), (torch.randn(2, 5, 6),))
+    artifact = exporters.to_onnx(program, tmp_path / "net.onnx")
+    nodes = [node for node in onnx.load(artifact.path).graph.node if node.op_type == "Einsum"]
+    assert [node.attribute[0].s.decode().replace(" ", "") for node in nodes] == ["acb,adb->acd"]
