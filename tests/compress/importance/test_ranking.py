@@ -139,5 +139,5 @@ def test_scores_that_are_not_finite_name_the_group(analysis: Analysis) -> None:
         def places(self, context: ScoreContext, groups: Sequence[Group]) -> dict[str, list[Scores]]:
             return {group.name: [np.full(group.width, np.nan)] for group in groups}
 
-    with pytest.raises(PlanError, match="counting finds values that are not finite in 'conv1'"):
+    with pytest.raises(PlanError, match="Broken finds values that are not finite in 'conv1'"):
         atom_scores(Broken(), ScoreContext(analysis, None, 0), analysis.prunable)
