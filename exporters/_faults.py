@@ -35,8 +35,8 @@ def spell_out_pad_axes(model: ir.Model) -> None:
     """Give every zero padding before a max pooling its ``axes`` input, changing nothing in what it means.
 
     ONNX Runtime fuses such a padding into the pooling, whose own padding is minus infinity: where a border of the value
-    is negative, the maximum is then negative instead of 0 (Pad_Fusion; seen in 1.31.1 on HGNetV2, no longer in 1.32.0). It leaves paddings
-    alone that name their axes.
+    is negative, the maximum is then negative instead of 0 (Pad_Fusion; seen in 1.31.1 on HGNetV2, no longer in 1.32.0).
+    It leaves paddings alone that name their axes.
     """
     for node in list(model.graph):
         pools = [user for user, _ in node.outputs[0].uses() if user.op_type == "MaxPool"]
