@@ -77,13 +77,13 @@ def test_rows_are_resumed_replaced_and_compacted(tmp_path: Path) -> None:
 def test_the_table_counts_each_zoo_and_names_each_exception(tmp_path: Path, climbed: dict[str, Any]) -> None:
     whole = ["captured", "pruned", "proven", "trained", "reloaded", "onnx", "tensorrt"]
     rows.append(tmp_path / "compress.jsonl", climbed | {"ref": "torchvision:x", "rungs": whole})
-    failed = {"onnx": "ExportError: /home/me/x/file aten.nonzero | is not supported"}
+    failed = {"onnx": "ExportError: /srv/me/x/file aten.nonzero | is not supported"}
     rows.append(tmp_path / "compress.jsonl", climbed | {"ref": "timm:y", "rungs": whole[:5], "failed": failed})
     text = table(tmp_path)
     assert "| torchvision | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 1 (100.0 %) |" in text
     assert "| timm | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 0 | 0 (0.0 %) |" in text
     assert "aten.nonzero \\| is not supported" in text
-    assert "/home/me" not in text
+    assert "/srv/me" not in text
     assert "+ + + + + **x** ·" in text
     page = tmp_path / "page.md"
     page.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
