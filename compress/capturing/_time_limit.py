@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -64,7 +65,7 @@ def _can_signal() -> bool:
     return signal.getsignal(signal.SIGURG) is not None
 
 
-class _Watch:
+class _Watch(ABC):
     """A thread that interrupts the thread it was made in."""
 
     def __init__(self, seconds: float, inspect: Inspect) -> None:
@@ -95,8 +96,9 @@ class _Watch:
                 self._interrupt()
             wait = _AGAIN_SECONDS
 
+    @abstractmethod
     def _interrupt(self) -> None:
-        raise NotImplementedError
+        """Raise :class:`Expired` in the watched thread, soon."""
 
 
 class _SignalWatch(_Watch):
