@@ -53,18 +53,18 @@ def verify(program: Program, seed: int = 0) -> Verification:
     analysis = analyse(drawn)
     inputs = drawn.example_inputs(seed=seed)
     with torch.no_grad():
-        plain = _run(drawn, inputs)
+        plain = outputs(drawn, inputs)
         nudge = tuple(x * (1 + 1e-12) if x.is_floating_point() else x for x in inputs)
-        restless = _error(_run(drawn, nudge), plain)
-        moved = _run(permuted(analysis, seed), inputs)
+        restless = distance(outputs(drawn, nudge), plain)
+        moved = outputs(permuted(analysis, seed), inputs)
         keep = odd_keeps(analysis, seed)
         smaller = remove(analysis, keep)
-        cut = _run(smaller, inputs)
-        restless = max(restless, _error(_run(smaller, nudge), cut))
+        cut = outputs(smaller, inputs)
+        restless = max(restless, distance(outputs(smaller, nudge), cut))
         masked = masked_forward(analysis, keep, inputs)
     return Verification(
-        permutation_error=_error(moved, plain),
-        removal_error=_error(cut, masked),
+        permutation_error=distance(moved, plain),
+        removal_error=distance(cut, masked),
         moved=moved_share(analysis),
         sensitivity=restless / 1e-12,
     )
@@ -81,12 +81,16 @@ def odd_keeps(analysis: Analysis, seed: int) -> dict[str, Array]:
     return keep
 
 
-def _run(program: Program, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    outputs = program.module()(*inputs)
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+def outputs(program: Program, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """What the evaluation graph returns, always as a tuple."""
+    device = next((tensor.device for tensor in program.tensors.values()), torch.device("cpu"))
+    with torch.no_grad():
+        found = program.module()(*(value.to(device) for value in inputs))
+    return found if isinstance(found, tuple) else (found,)
 
 
-def _error(found: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...]) -> float:
+def distance(found: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...]) -> float:
+    """The largest difference of any output, relative to the largest value there; infinite where one is not finite."""
     worst = 0.0
     for left, right in zip(found, wanted, strict=True):
         scale = float(right.abs().max()) or 1.0

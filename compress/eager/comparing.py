@@ -10,7 +10,7 @@ from torch import fx
 
 from compress.axes.randomise import randomised
 from compress.axes.trace import aten
-from compress.axes.verify import Verification
+from compress.axes.verify import Verification, distance, outputs
 from compress.blank import Blank
 from compress.eager.recording import Call
 from compress.eager.scales import Fold, fold, scale_of
@@ -153,24 +153,6 @@ def _compare_values(edited: Program, small: Program, folds: frozenset[Fold]) -> 
     allowed = Verification(error, error, 1.0, distance(outputs(wide, nudged), wanted) / 1e-12).allowed
     if not error <= allowed:
         raise EagerError(f"the edited module differs from the pruned network by {error:.1e} of the output (float64)")
-
-
-def outputs(program: Program, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """What the evaluation graph returns, always as a tuple."""
-    device = next((tensor.device for tensor in program.tensors.values()), torch.device("cpu"))
-    with torch.no_grad():
-        found = program.module()(*(value.to(device) for value in inputs))
-    return found if isinstance(found, tuple) else (found,)
-
-
-def distance(found: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...]) -> float:
-    """The largest difference of any output, relative to the largest value there; infinite where one is not finite."""
-    worst = 0.0
-    for left, right in zip(found, wanted, strict=True):
-        scale = float(right.abs().max()) or 1.0
-        error = float((left - right).abs().max()) / scale
-        worst = max(worst, error if error == error else float("inf"))
-    return worst
 
 
 def _name(node: fx.Node) -> str:
