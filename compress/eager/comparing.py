@@ -19,7 +19,7 @@ from compress.errors import EagerError
 from compress.program import Program
 from compress.shapes import meta_values
 
-_SPLITS = frozenset(aten("chunk split.Tensor split.sizes split_with_sizes tensor_split.sections"))
+_SPLITS = frozenset(aten("chunk split.Tensor split.sizes split_with_sizes tensor_split.sections tensor_split.indices"))
 
 
 def compare(edited: Program, small: Program, calls: Sequence[Call]) -> frozenset[Fold]:

@@ -12,7 +12,10 @@ from torch import fx
 from compress.axes.labels import Array, fixed
 from compress.axes.trace import Axes, Cut, Trace, argument, aten, rewrites, rule
 
-_SPLITS = aten("chunk split.Tensor split.sizes split_with_sizes tensor_split.sections unsafe_chunk unsafe_split.Tensor")
+_SPLITS = aten(
+    "chunk split.Tensor split.sizes split_with_sizes tensor_split.sections tensor_split.indices unsafe_chunk"
+    " unsafe_split.Tensor"
+)
 _PADS = aten("pad constant_pad_nd")
 
 
@@ -48,6 +51,8 @@ def split(trace: Trace, node: fx.Node) -> Any:
     x = trace.axes(argument(node, 0, "self"))
     dim = argument(node, 2, "dim", 0) % len(x)
     sizes = [shape[dim] for shape in trace.shapes[node]]
+    if sum(sizes) != x[dim].size:
+        return trace.refuse(node, "pieces that overlap")  # the places to split at do not ascend
     ends = np.cumsum([0, *sizes])
     return [[labels[a:b] if at == dim else labels for at, labels in enumerate(x)] for a, b in pairwise(ends)]
 

@@ -44,6 +44,11 @@ def _split_unequal(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.cat([c, y, a.sigmoid(), b], dim=-3)
 
 
+def _split_at(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    first, second, third = x.tensor_split((1, -5), dim=1)
+    return torch.cat([third, first, y, second.tanh()], dim=1)
+
+
 def _pad_channels(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return F.pad(x[:, 2:10], (0, 0, 0, 0, 3, 1), value=0.5) + y
 
@@ -122,6 +127,7 @@ MIDDLES: dict[str, tuple[Callable[..., torch.Tensor], int | None]] = {
     "add": (torch.add, None),
     "chunk": (_chunk_and_swap, None),
     "split": (_split_unequal, 24),
+    "split at": (_split_at, 24),
     "pad": (_pad_channels, None),
     "gate": (_gate, None),
     "gate by view": (_gate_by_view, None),
