@@ -1,0 +1,74 @@
+// What one instruction set's kernels compute; plain data only, since each set is compiled on its own.
+#ifndef COMPRESS_SPARSE_KERNELS_H
+#define COMPRESS_SPARSE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace compress_sparse {
+
+// Columns [from, from + length) of a computed row go to [to, to + length) of the output row.
+struct Segment {
+  int32_t from;
+  int32_t to;
+  int32_t length;
+};
+
+// A block of columns of Y = clamp(W X + bias + residual), for a range of rows.
+//
+// W is held by rows in groups of `block`: group g of k-block b has its elements at [starts[b * groups + g],
+// starts[b * groups + g + 1]): element i multiplies x[offsets[i] + j] of column j by weights[i * block + row].
+struct Tile {
+  const float* x;
+  const uint32_t* starts;
+  const int32_t* offsets;
+  const float* weights;
+  const float* bias;      // one a row, or null
+  const float* residual;  // laid out as y, or null
+  float* y;
+  ptrdiff_t row_stride;  // of y and residual, in floats
+  float* partial;        // scratch for (end - begin) * block * vectors * width floats; only where k_blocks > 1
+  const Segment* segments;
+  int32_t segment_count;  // 0: the columns go to y as they are
+  int32_t groups, begin, end;
+  int32_t rows;  // of W; the last group may have fewer than `block`
+  int32_t k_blocks;
+  int32_t vectors;   // 1 .. Kernels::most_vectors(block)
+  int32_t last_in;   // columns at which the last vector starts in x and in y: it may overlap the one before
+  int32_t last_out;
+  float low, high;   // -inf, +inf: no clamping
+};
+
+// y[m] = clamp(sum_k W[m, k] x[k] + bias[m] + residual[m]) for the groups [begin, end): a single column.
+struct Vector {
+  const float* x;
+  const uint32_t* starts;
+  const uint32_t* indices;
+  const float* weights;
+  const float* bias;
+  const float* residual;
+  float* y;
+  int32_t groups, begin, end, rows, k_blocks;
+  float low, high;
+};
+
+struct Kernels {
+  const char* name;
+  int32_t width;            // floats in a vector
+  int32_t most_vectors[3];  // in a tile, for blocks of 1, 2 and 4 rows
+  void (*tile)(int32_t block, const Tile&);
+  void (*vector)(int32_t block, const Vector&);
+};
+
+const Kernels* baseline_kernels();
+#if defined(__x86_64__)
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+#endif
+
+// The quickest that this processor runs; COMPRESS_SPARSE_ISA=baseline|avx2|avx512 asks for a lesser one.
+const Kernels& kernels();
+
+}  // namespace compress_sparse
+
+#endif
