@@ -5,6 +5,7 @@ from compress.allocation._costs import Costs, Part
 from compress.allocation._ladder import Ladder
 from compress.allocation._shortfall import Cause, Shortfall
 from compress.allocation._target import MEASURES, TOLERANCE, Target, parse_targets
+from compress.allocation._tied import Tied
 
 __all__ = [
     "LEAST",
@@ -17,6 +18,7 @@ __all__ = [
     "Part",
     "Shortfall",
     "Target",
+    "Tied",
     "allocate",
     "parse_targets",
 ]

@@ -14,9 +14,10 @@ from compress.allocation._mixing import mixed
 from compress.allocation._paths import Ranked, by_score, by_share, even
 from compress.allocation._refining import refined_from_any
 from compress.allocation._searching import searched
-from compress.allocation._shortfall import Shortfall, floor_causes
+from compress.allocation._shortfall import Said, Shortfall, floor_causes
 from compress.allocation._space import Space, in_order, largest
 from compress.allocation._target import TOLERANCE, Target
+from compress.allocation._tied import Sets, Tied
 from compress.axes.groups import Group
 
 LEAST = 0.1  # global ranking leaves at least this share of every group: an emptied layer cannot recover
@@ -49,6 +50,7 @@ def allocate(
     fixed_ratios: Mapping[str, float],
     least: Mapping[str, float] | None = None,
     stays: Mapping[str, tuple[str, str]] | None = None,
+    tied: Sequence[Tied] = (),
 ) -> Allocation:
     """Choose widths whose costs are as near to ``targets`` as the search finds them.
 
@@ -65,13 +67,16 @@ def allocate(
         least: share that each group keeps at least, by group name; :data:`LEAST` for global scope, 0 for local where
             not given.
         stays: status and reason of groups whose width is decided, for the explanation of a floor.
+        tied: sets of groups that keep one share, whatever it is; where one of a set is decided, all are.
     """
     asked = (targets,) if isinstance(targets, Target) else tuple(targets)
     usual = LEAST if scope == "global" else 0.0
-    ladders = [Ladder(group, granularity, (least or {}).get(group.name, usual)) for group in groups]
-    space = Space(model, asked, ladders, *_decided(groups, scores, granularity, fixed_ratios))
+    sets = Sets(groups, tied)
+    leaders, levels = sets.leaders, sets.scores(scores)
+    ladders = sets.ladders(granularity, least or {}, usual)
+    space = Space(sets.costs(model), asked, ladders, *_decided(leaders, levels, ladders, sets.ratios(fixed_ratios)))
     space = space.for_targets(_possible(space))
-    ranked = _ranked(groups, scores) if scope == "global" else even(space)
+    ranked = _ranked(leaders, levels) if scope == "global" else even(space)
     widths = _chosen(space, ranked, scope) if space.free.any() else space.start
     reached = tuple(space.reached(widths)[0].tolist())
     shortfalls = []
@@ -79,9 +84,10 @@ def allocate(
         if abs(reached[position] - target.share) > TOLERANCE:
             found = _shortfall(space, ranked, position, reached, target)
             if found.obstacle == "floor":
-                found = replace(found, causes=floor_causes(space, target, groups, stays or {}, granularity))
+                said = Said(sets.said(stays or {}), sets.ties, granularity)
+                found = replace(found, causes=floor_causes(space, target, leaders, said))
             shortfalls.append(found)
-    return Allocation(widths, reached, tuple(shortfalls))
+    return Allocation(sets.spread(widths), reached, tuple(shortfalls))
 
 
 def _possible(space: Space) -> tuple[Target, ...]:
@@ -96,7 +102,7 @@ def _possible(space: Space) -> tuple[Target, ...]:
 def _decided(
     groups: Sequence[Group],
     scores: Mapping[str, NDArray[np.float64]],
-    granularity: int,
+    ladders: Sequence[Ladder],
     fixed_ratios: Mapping[str, float],
 ) -> tuple[Widths, NDArray[np.bool_]]:
     """The width that each group starts from, and whether it may change."""
@@ -105,7 +111,7 @@ def _decided(
     for position, group in enumerate(groups):
         if group.name in fixed_ratios:
             wanted = np.array([fixed_ratios[group.name] * group.width])
-            start[position] = Ladder(group, granularity, 0.0).nearest(wanted)[0]
+            start[position] = ladders[position].whole().nearest(wanted)[0]
     return start, free
 
 

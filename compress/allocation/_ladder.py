@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +19,26 @@ class Ladder:
     last.
     """
 
-    def __init__(self, group: Group, granularity: int, least: float) -> None:
-        step = granularity // math.gcd(granularity, group.cell)
-        rungs = [*range(step, group.width, step), group.width]
+    def __init__(self, group: Group, granularity: int, least: float, beside: Sequence[Group] = ()) -> None:
+        """Args:
+        group: the group.
+        granularity: in channels.
+        least: share of the group that is left at least.
+        beside: groups that keep the same share: widths that would be none of theirs are left out.
+        """
+        rungs = _rungs(group, granularity)
+        for other in beside:
+            own = set(_rungs(other, granularity))
+            rungs = [rung for rung in rungs if rung * other.width / group.width in own]
+        self._all = np.array(rungs, np.int64)
         floor = min(least * group.width, rungs[-1])
         self.rungs = np.array([rung for rung in rungs if rung >= floor] or rungs[-1:], np.int64)
+
+    def whole(self) -> Ladder:
+        """All of the widths, also those below the least share."""
+        other = copy.copy(self)
+        other.rungs = self._all
+        return other
 
     def nearest(self, widths: NDArray[np.float64]) -> Widths:
         """The allowed width nearest to each of ``widths``; of two equally near the wider."""
@@ -37,3 +54,8 @@ class Ladder:
         at = int(np.searchsorted(self.rungs, width))
         positions = [at + sign * step for step in steps for sign in (-1, 1)]
         return [int(self.rungs[position]) for position in positions if 0 <= position < self.rungs.size]
+
+
+def _rungs(group: Group, granularity: int) -> list[int]:
+    step = granularity // math.gcd(granularity, group.cell)
+    return [*range(step, group.width, step), group.width]

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from compress.allocation._ladder import Ladder
 from compress.allocation._space import Space
 from compress.allocation._target import Target
 from compress.axes.groups import Group
@@ -89,13 +88,18 @@ def _listed(causes: Sequence[Cause]) -> str:
     return ", of which " + ", ".join(named)
 
 
-def floor_causes(
-    space: Space,
-    target: Target,
-    groups: Sequence[Group],
-    stays: Mapping[str, tuple[str, str]],
-    granularity: int,
-) -> tuple[Cause, ...]:
+@dataclass(frozen=True)
+class Said:
+    """What the caller knows of groups, by name: status and reason of those whose width is decided, and why some must
+    keep one share with others.
+    """
+
+    stays: Mapping[str, tuple[str, str]]
+    ties: Mapping[str, str]
+    granularity: int
+
+
+def floor_causes(space: Space, target: Target, groups: Sequence[Group], said: Said) -> tuple[Cause, ...]:
     """What the least cost in ``target``'s measure is due to, the largest first."""
     least = space.end(0)
     found: dict[tuple[str, str, str], float] = {}
@@ -103,21 +107,20 @@ def floor_causes(
         if part.group is None:
             key = (part.layer, "frozen", part.reason)
         else:
-            key = (groups[part.group].name, *_why(space, groups[part.group], part.group, stays, granularity))
+            key = (groups[part.group].name, *_why(space, groups[part.group], part.group, said))
         found[key] = found.get(key, 0.0) + part.share
     total = sum(found.values()) or 1.0
     ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Cause(*key, share_of_floor=share / total) for key, share in ordered if share > 0)
 
 
-def _why(
-    space: Space, group: Group, position: int, stays: Mapping[str, tuple[str, str]], granularity: int
-) -> tuple[str, str]:
-    if group.name in stays:
-        return stays[group.name]
+def _why(space: Space, group: Group, position: int, said: Said) -> tuple[str, str]:
+    if group.name in said.stays:
+        return said.stays[group.name]
     if not space.free[position]:
         return "kept", "no score, so it stays whole"
     least = int(space.ladders[position].rungs[0])
-    bound = least == int(Ladder(group, granularity, 0.0).rungs[0])
-    limit = f"granularity {granularity}" if bound else "the least share that is left of every group"
-    return "least", f"{least} of {group.width} left: {limit}"
+    bound = least == int(space.ladders[position].whole().rungs[0])
+    limit = f"granularity {said.granularity}" if bound else "the least share that is left of every group"
+    tie = f", {said.ties[group.name]}" if group.name in said.ties else ""
+    return "least", f"{least} of {group.width} left: {limit}{tie}"
