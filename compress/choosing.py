@@ -45,8 +45,10 @@ def choose(
     """Score, allocate and pick for one step. Raises :class:`PlanError` where the criterion cannot score."""
     groups = analysis.prunable
     shielded = protected(analysis, request.ignore)
+    coupling = request.coupling(analysis)
+    decided = {*shielded, *coupling.whole}
     batches = score_batches(data, request.seed) if data is not None else None
-    ranked = [group for group in groups if group.name not in shielded]
+    ranked = [group for group in groups if group.name not in decided]
     scores = request.ranking.scores(ScoreContext(analysis, batches, request.seed), ranked)
     allocation = allocate(
         analysis.sizes,
@@ -55,10 +57,11 @@ def choose(
         step.targets,
         scope=request.scope,
         granularity=request.granularity,
-        fixed_ratios={**step.fixed, **dict.fromkeys(shielded, 1.0)},
+        fixed_ratios={**step.fixed, **dict.fromkeys(decided, 1.0)},
         least=step.least,
         stays={name: ("kept", f"--keep leaves {ratio:g}") for name, ratio in step.fixed.items()}
         | stays(analysis, request),
+        tied=coupling.tied,
     )
     kept = {}
     for group, width in zip(groups, allocation.widths, strict=True):
@@ -69,7 +72,7 @@ def choose(
         settings |= {"step": step.number, "step_target": ",".join(map(str, step.targets))}
     program = analysis.program
     plan = Plan(kept, program.structure_hash(), settings, program.inputs)
-    return plan, Remarks(allocation.shortfalls, _overruled(step.fixed, shielded))
+    return plan, Remarks(allocation.shortfalls, _overruled(step.fixed, shielded, coupling.whole))
 
 
 def stays(analysis: Analysis, request: Request) -> dict[str, tuple[str, str]]:
@@ -84,16 +87,18 @@ def stays(analysis: Analysis, request: Request) -> dict[str, tuple[str, str]]:
             if group.name not in narrow and Ladder(group, request.granularity, request.min_keep).rungs.size == 1:
                 narrow[group.name] = ("kept", f"--min-keep {request.min_keep:g} leaves no smaller width")
     shielded = protected(analysis, request.ignore)
-    return narrow | {name: ("protected", why) for name, why in shielded.items()}
+    coupled = {name: ("kept", why) for name, why in request.coupling(analysis).whole.items()}
+    return narrow | coupled | {name: ("protected", why) for name, why in shielded.items()}
 
 
-def _overruled(asked: Mapping[str, float], shielded: Mapping[str, str]) -> tuple[str, ...]:
+def _overruled(asked: Mapping[str, float], shielded: Mapping[str, str], whole: Mapping[str, str]) -> tuple[str, ...]:
     """Say where a keep ratio does not count because a layer that shares the width is to be left alone."""
-    both = sorted(set(asked) & set(shielded))
-    if not both:
-        return ()
-    said = f"--keep does not apply to {', '.join(both[:3])}: {shielded[both[0]]} protects a layer of the same width"
-    return (said,)
+    said = []
+    for reasons, ending in ((shielded, " protects a layer of the same width"), (whole, "")):
+        both = sorted(set(asked) & set(reasons))
+        if both:
+            said.append(f"--keep does not apply to {', '.join(both[:3])}: {reasons[both[0]]}{ending}")
+    return tuple(said)
 
 
 def _best(group: Group, scores: np.ndarray | None, width: int) -> tuple[int, ...]:

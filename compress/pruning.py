@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from compress.allocation import parse_targets
 from compress.axes.analysis import analyse
 from compress.axes.surgery import remove
 from compress.choosing import stays
+from compress.eager.constraint import constrained
 from compress.importance import Criterion, Ranking
 from compress.importance import criterion as find_criterion
 from compress.plan import Plan
 from compress.program import Program
 from compress.prune_report import PruneReport, Remarks, report
 from compress.request import checked
-from compress.stepping import Between, record, take_steps
+from compress.stepping import Between, at_once, record, take_steps
 
 if TYPE_CHECKING:
     from compress.data import DataSource
@@ -54,6 +57,7 @@ def prune(
     data: DataSource | Iterable[Any] | None = None,
     seed: int = 0,
     dry_run: bool = False,
+    eager: nn.Module | None = None,
 ) -> PruneResult:
     """Remove channels from ``program`` and return the smaller one; ``program`` itself is left as it is.
 
@@ -81,10 +85,15 @@ def prune(
         data: a data source, or an iterable of ``(inputs, target)`` with ``inputs`` a tuple of tensors.
         seed: for ``random`` and for the order of the data.
         dry_run: choose and report, cut nothing; ``between`` is not called.
+        eager: the module that was captured: choose only widths that its class can have, so that
+            :meth:`Plan.apply_to` takes the plan. Widths that its code ties to each other keep one share; those that
+            it spells out stay.
 
     Raises:
         PlanError: a wrong target, criterion, scope, granularity ...; a pattern that matches nothing; a plan that
             does not fit.
+        EagerError: the class of ``eager`` takes no pruned network at all.
+        InputError: ``eager`` is another network.
     """
     request = checked(
         parse_targets(target),
@@ -100,7 +109,11 @@ def prune(
     )
     analysis = analyse(program)
     remarks = Remarks()
+    if isinstance(data, Iterator) and (steps > 1 or eager is not None):
+        data = list(data)  # looked at more than once
     if plan is None:
+        if eager is not None:
+            request = constrained(request, analysis, eager, lambda asked: at_once(analysis, asked, data))
         smaller, plans, plan, remarks = take_steps(analysis, request, data, None if dry_run else between)
         left = stays(analysis, request)
         asked = ", ".join(map(str, request.targets))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from compress.allocation import Target
+from compress.axes.analysis import Analysis
+from compress.coupling import Coupler, Coupling
 from compress.errors import PlanError
 from compress.importance import Ranking
 from compress.schedules import check_schedule
@@ -26,6 +28,11 @@ class Request:
     steps: int
     schedule: str
     seed: int
+    coupler: Coupler | None = None
+
+    def coupling(self, analysis: Analysis) -> Coupling:
+        """What couples the widths of ``analysis`` beside its graph."""
+        return self.coupler.coupling(analysis, self.granularity) if self.coupler is not None else Coupling()
 
     def settings(self) -> dict[str, Any]:
         """The request as a plan records it."""
@@ -40,6 +47,7 @@ class Request:
             "steps": self.steps,
             "schedule": self.schedule,
             "seed": self.seed,
+            "eager": self.coupler is not None,
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,6 @@ def take_steps(
     analysis: Analysis, request: Request, data: DataSource | Iterable[Any] | None, between: Between | None
 ) -> tuple[Program, tuple[Plan, ...], Plan, Remarks]:
     """Take all steps. Returns the smaller network, the steps' plans, one plan that does all at once, and remarks."""
-    if request.steps > 1 and isinstance(data, Iterator):
-        data = list(data)
     lineage = Lineage(analysis) if request.steps > 1 else None
     present, plans = analysis, []
     for number in range(1, request.steps + 1):
@@ -49,6 +47,13 @@ def take_steps(
     whole = _composed(lineage, request, smaller)
     smaller.info.plan_sha256 = whole.sha256()
     return smaller, tuple(plans), whole, _overall(lineage, request, step, remarks)
+
+
+def at_once(analysis: Analysis, request: Request, data: DataSource | Iterable[Any] | None) -> Program:
+    """The smaller network where the request is met in a single step."""
+    single = replace(request, steps=1)
+    plan, _ = choose(analysis, single, _step(single, analysis, None, 1), data)
+    return remove(analysis, plan.validated(analysis))
 
 
 def _step(request: Request, analysis: Analysis, lineage: Lineage | None, number: int) -> Step:

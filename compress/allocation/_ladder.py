@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from compress.axes.groups import Group
 
 Widths = NDArray[np.int64]
+
+
+_FEW = 3  # so few common widths are no choice
 
 
 class Ladder:
@@ -24,12 +28,10 @@ class Ladder:
         group: the group.
         granularity: in channels.
         least: share of the group that is left at least.
-        beside: groups that keep the same share: widths that would be none of theirs are left out.
+        beside: groups that keep the same share: widths that would be none of theirs are left out. Where hardly any
+            is left, it is the groups of one layer together whose channels are multiples of the granularity.
         """
-        rungs = _rungs(group, granularity)
-        for other in beside:
-            own = set(_rungs(other, granularity))
-            rungs = [rung for rung in rungs if rung * other.width / group.width in own]
+        rungs = _common(group, beside, granularity) if beside else _rungs(group, granularity)
         self._all = np.array(rungs, np.int64)
         floor = min(least * group.width, rungs[-1])
         self.rungs = np.array([rung for rung in rungs if rung >= floor] or rungs[-1:], np.int64)
@@ -59,3 +61,22 @@ class Ladder:
 def _rungs(group: Group, granularity: int) -> list[int]:
     step = granularity // math.gcd(granularity, group.cell)
     return [*range(step, group.width, step), group.width]
+
+
+def _common(leader: Group, beside: Sequence[Group], granularity: int) -> list[int]:
+    """The leader's widths at which all of the groups keep the same share."""
+    whole = [
+        rung for rung in range(1, leader.width + 1) if all(rung * other.width % leader.width == 0 for other in beside)
+    ]
+    allowed = [(other.width, set(_rungs(other, granularity))) for other in (leader, *beside)]
+    strict = [rung for rung in whole if all(rung * width // leader.width in rungs for width, rungs in allowed)]
+    if len(strict) >= _FEW:
+        return strict
+    channels: dict[tuple[str, int], int] = defaultdict(int)
+    for group in (leader, *beside):
+        channels[group.members[0].tensor, group.members[0].dim] += group.width * group.cell
+    return [
+        rung
+        for rung in whole
+        if rung == leader.width or all(rung * count % (leader.width * granularity) == 0 for count in channels.values())
+    ]

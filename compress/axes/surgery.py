@@ -56,8 +56,7 @@ def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
     }
     for name, axis in analysis.renumbered.items():
         tensors[name] = _renumbered(tensors[name], mask(axis))
-    graphs = {mode: _rewritten(program.graphs[mode], Cut(trace, mask)) for mode, trace in analysis.traces.items()}
-    smaller = program.rebuilt(tensors, graphs)
+    smaller = program.rebuilt(tensors, rewritten_graphs(analysis, keep))
     planted = smaller.tensors
     for mode, graph in smaller.graphs.items():
         try:
@@ -69,6 +68,13 @@ def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
                 hint="please report this: run 'compress inspect --verify' on the network",
             ) from error
     return smaller
+
+
+def rewritten_graphs(analysis: Analysis, keep: Mapping[str, Array]) -> dict[bool, fx.Graph]:
+    """Both graphs with the literals that they have after the cut; see :func:`remove`."""
+    kept = kept_atoms(analysis, keep)
+    cuts = {mode: Cut(trace, lambda labels: kept[analysis.atoms.of(labels)]) for mode, trace in analysis.traces.items()}
+    return {mode: _rewritten(analysis.program.graphs[mode], cut) for mode, cut in cuts.items()}
 
 
 def _sliced(tensor: torch.Tensor, masks: list[Mask]) -> torch.Tensor:

@@ -3,6 +3,6 @@
 from compress.capturing._capture import capture
 from compress.capturing._foreign import from_exported
 from compress.capturing._stage import Stage
-from compress.capturing._unlift import CALL
+from compress.capturing._unlift import CALL, MARK
 
-__all__ = ["CALL", "Stage", "capture", "from_exported"]
+__all__ = ["CALL", "MARK", "Stage", "capture", "from_exported"]

@@ -14,6 +14,7 @@ from compress.errors import CaptureError
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 CALL = "compress_call"  # key in a node's custom metadata: the number of the call that made it, where calls are recorded
+MARK = "compress_mark"  # likewise: what sizes that were read off its result refer to it by
 BATCH = 2  # the batch size that captures are made with: 1 would be pinned by torch.export
 
 
@@ -65,9 +66,8 @@ def _kept_meta(node: fx.Node) -> dict[str, Any]:
         {} if node.op != "placeholder" or value is None else {"input": (_ints(value.shape), value.dtype)}
     )
     kept["layer"] = layer.replace("L['self'].", "").removeprefix("L['self']")
-    call = (node.meta.get("custom") or {}).get(CALL)
-    if call is not None:
-        kept["call"] = call
+    custom = node.meta.get("custom") or {}
+    kept |= {name: custom[key] for name, key in (("call", CALL), ("mark", MARK)) if key in custom}
     trace = node.meta.get("stack_trace")
     if isinstance(trace, str):
         frames = [line.strip() for line in trace.splitlines() if line.strip().startswith("File ")]

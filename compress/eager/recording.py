@@ -11,11 +11,11 @@ from types import FrameType, TracebackType
 from typing import Any
 
 import torch
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot
 from torch.overrides import TorchFunctionMode
 
-from compress.capturing import CALL
-from compress.eager.widths import Width
+from compress.capturing import CALL, MARK
+from compress.eager.widths import Size, Width
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -35,11 +35,15 @@ class Call:
 
 
 class Recorder(TorchFunctionMode):
-    """While entered, calls made under ``torch.export`` are recorded, and the nodes they make carry their number."""
+    """While entered, calls made under ``torch.export`` are recorded, and the nodes they make carry their number.
+
+    Sizes that are read off a tensor meanwhile are :class:`Width`, and the node that made the tensor carries their mark.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
+        self._marks = 0
         self._with_batch = Width.collect_with_batch()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -50,6 +54,8 @@ class Recorder(TorchFunctionMode):
         before = len(nodes)
         result = func(*args, **(kwargs or {}))
         fresh = len(nodes) - before
+        if not fresh and _reads_size(func):
+            return self._tracked(result, mode.tracer, *args)
         for _, node in zip(range(fresh), reversed(nodes), strict=False):
             node.meta["custom"] = {**node.meta.get("custom", {}), CALL: len(self.calls)}
         if fresh:
@@ -58,6 +64,27 @@ class Recorder(TorchFunctionMode):
             self.calls.append(Call(name, numbers, _line_of_frame(sys._getframe(1)), tuple(self._with_batch)))
             self._with_batch.clear()
         return result
+
+    def _tracked(self, size: Any, tracer: Any, tensor: torch.Tensor, dim: int | None = None) -> Any:
+        """What was read of ``tensor``, its shape or one ``dim`` of it, as widths; open sizes are left as they are."""
+        held = get_proxy_slot(tensor, tracer, None)
+        if held is None:
+            return size
+        custom = held.proxy.node.meta.setdefault("custom", {})
+        if MARK not in custom:
+            custom[MARK] = self._marks
+            self._marks += 1
+
+        def read(value: Any, at: int) -> Any:
+            return Width(value, Size(custom[MARK], at, value)) if type(value) is int else value
+
+        if isinstance(size, torch.Size):
+            return torch.Size([read(value, at) for at, value in enumerate(size)])
+        return read(size, dim % tensor.ndim) if dim is not None else size
+
+
+def _reads_size(func: Any) -> bool:
+    return func is torch.Tensor.size or getattr(func, "__self__", None) is torch.Tensor.shape
 
 
 def _numbers(value: Any) -> Iterator[int]:

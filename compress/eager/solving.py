@@ -12,9 +12,21 @@ import torch
 from torch import fx, nn
 
 from compress.eager.recording import Call
-from compress.eager.widths import Attribute, Computed, Origin, Width, elements, evaluate, is_number, is_numbers
+from compress.eager.widths import (
+    Attribute,
+    Computed,
+    Origin,
+    Size,
+    Values,
+    Width,
+    elements,
+    evaluate,
+    is_number,
+    is_numbers,
+)
 from compress.errors import EagerError
 from compress.program import Program
+from compress.shapes import shapes_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class Demands:
         """Record that a number of this origin must become ``demand.after``."""
         if isinstance(origin, Computed):
             self.computed.append((origin, demand))
-        else:
+        elif isinstance(origin, Attribute):
             (self.sure if sure else self.likely).setdefault(origin, []).append(demand)
 
 
@@ -54,19 +66,19 @@ class Wanted:
     after: tuple[int, ...]
     cuts: bool
 
-    def met(self, numbers: Mapping[Attribute, int]) -> bool:
+    def met(self, numbers: Values) -> bool:
         """Whether everything that it must hand over comes from attributes that say so now."""
-        if self.cuts or not _aligned(self.before, self.call.numbers):
+        if self.cuts or not aligned(self.before, self.call.numbers):
             return False
         triples = zip(self.call.numbers, self.before, self.after, strict=False)
         changed = [(given, now) for given, was, now in triples if was != now]
         return all(isinstance(given, Width) and _value(given.origin, numbers) == now for given, now in changed)
 
-    def unmet(self, numbers: Mapping[Attribute, int]) -> bool:
+    def unmet(self, numbers: Values) -> bool:
         """Whether the call cannot hand it over, whatever else happens."""
         if self.cuts:
             return len(set(self.after)) > 1
-        if not _aligned(self.before, self.call.numbers):
+        if not aligned(self.before, self.call.numbers):
             return False
         pairs = zip(self.call.numbers, self.after, strict=False)
         return any(isinstance(given, Width) and _value(given.origin, numbers) != now for given, now in pairs)
@@ -91,11 +103,12 @@ class Solution:
 
     numbers: dict[Attribute, int]
     wanted: tuple[Wanted, ...]
-    present: dict[Attribute, int]
+    present: dict[Attribute | Size, int]
 
     def blame(self, position: int, line: str) -> Wanted | None:
         """What most likely makes call ``position`` fail: the last one up to it that cannot be met, else itself."""
-        numbers = {**self.present, **self.numbers}
+        numbers = dict(self.present)
+        numbers.update(self.numbers.items())
         earlier = [item for item in self.wanted if item.position <= position]
         unmet = [item for item in earlier if item.unmet(numbers)]
         later = [item for item in self.wanted if item.position >= position and item.call.line == line]
@@ -127,9 +140,28 @@ def solve(module: nn.Module, dense: Program, small: Program, calls: Sequence[Cal
     for attribute, found in demands.likely.items():
         if attribute not in chosen:
             chosen[attribute] = _agreed(attribute, found)
-    _solve_computed(demands.computed, chosen, present)
+    known = sizes_after(dense, small)
+    known.update(present.items())
+    _solve_computed(demands.computed, chosen, known)
     numbers = {attribute: number for attribute, number in chosen.items() if number != present[attribute]}
-    return Solution(numbers, tuple(wanted), present)
+    return Solution(numbers, tuple(wanted), known)
+
+
+def sizes_after(dense: Program, small: Program) -> dict[Attribute | Size, int]:
+    """Every size that may have been read in the capture of ``dense`` and is another one now."""
+    found: dict[Attribute | Size, int] = {}
+    for mode, graph in dense.graphs.items():
+        marked = {node.name: node for node in graph.nodes if "mark" in node.meta}
+        before, after = (
+            shapes_of(program.graphs[mode], program.tensors, program.input_shapes(batch=2))
+            for program in (dense, small)
+        )
+        for node in small.graphs[mode].nodes:
+            if node.name in marked:
+                old = marked[node.name]
+                pairs = enumerate(zip(before[old], after[node], strict=True))
+                found |= {Size(old.meta["mark"], dim, was): now for dim, (was, now) in pairs if was != now}
+    return found
 
 
 def _present(module: nn.Module) -> dict[Attribute, int]:
@@ -145,7 +177,7 @@ def _present(module: nn.Module) -> dict[Attribute, int]:
 def _compare(
     before: fx.Node, after: fx.Node, calls: Sequence[Call], present: Mapping[Attribute, int], demands: Demands
 ) -> Iterator[Wanted]:
-    old, new = tuple(_numbers(before)), _equal_pieces(before, after) or tuple(_numbers(after))
+    old, new = tuple(numbers_of(before)), _equal_pieces(before, after) or tuple(numbers_of(after))
     call = calls[before.meta["call"]] if "call" in before.meta else None
     if call is not None and old != new:
         cuts = len(old) != len(new)  # a cut into equal pieces was rewritten with the sizes of all
@@ -154,10 +186,10 @@ def _compare(
         return  # an operator that was rewritten in another form: the capture of the edited module decides
     given = call.numbers if call is not None else ()
     line = call.line if call is not None else str(before.meta.get("source", before.name))
-    aligned = _aligned(old, given)
+    passed_on = aligned(old, given)
     for position, (was, now) in enumerate(zip(old, new, strict=True)):
         demand = Demand(was, now, line)
-        if aligned:
+        if passed_on:
             number = given[position]
             if isinstance(number, Width):
                 demands.add(number.origin, demand, sure=True)
@@ -177,7 +209,7 @@ def _equal_pieces(before: fx.Node, after: fx.Node) -> tuple[int, ...] | None:
     first, last = sizes[0], sizes[-1]
     if any(size != first for size in sizes[:-1]) or not isinstance(last, int) or last > first:
         return None
-    literals = list(_numbers(before))
+    literals = list(numbers_of(before))
     if before.target is torch.ops.aten.split.Tensor:
         literals[0] = first
     elif first != -(-sum(sizes) // literals[0]):
@@ -190,7 +222,7 @@ def _pieces(node: fx.Node) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _numbers(node: fx.Node) -> Iterator[int]:
+def numbers_of(node: fx.Node) -> Iterator[int]:
     """The whole numbers among a node's arguments, in order."""
     return (leaf for leaf in leaves((node.args, tuple(node.kwargs.values()))) if type(leaf) is int)
 
@@ -204,13 +236,18 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _aligned(literals: Sequence[int], given: Sequence[int]) -> bool:
+def aligned(literals: Sequence[int], given: Sequence[int]) -> bool:
     """Whether the node's literals are the call's numbers (the graph leaves trailing defaults out)."""
     return len(literals) <= len(given) and all(left == int(right) for left, right in zip(literals, given, strict=False))
 
 
 def _like(value: int, given: Iterable[int]) -> set[Origin]:
-    return {number.origin for number in given if isinstance(number, Width) and number == value}
+    alike = {number.origin for number in given if isinstance(number, Width) and number == value}
+    return {
+        origin
+        for origin in alike
+        if isinstance(origin, Attribute) or (isinstance(origin, Computed) and any(origin.attributes()))
+    }
 
 
 def _in_layers(value: int, node: fx.Node, present: Mapping[Attribute, int]) -> set[Origin]:
@@ -255,13 +292,12 @@ def _agreed(attribute: Attribute, demands: Sequence[Demand]) -> int:
     return first.after
 
 
-def _solve_computed(
-    computed: Iterable[tuple[Computed, Demand]], chosen: dict[Attribute, int], present: Mapping[Attribute, int]
-) -> None:
+def _solve_computed(computed: Iterable[tuple[Computed, Demand]], chosen: dict[Attribute, int], present: Values) -> None:
     """Settle attributes that reach the graph through arithmetic alone, where a number in range does it."""
     ranges: dict[Attribute, set[int]] = {}
     for origin, demand in computed:
-        now = {**present, **chosen}
+        now = dict(present)
+        now.update(chosen.items())
         open_ones = {place for place in origin.attributes() if place not in chosen}
         if len(open_ones) != 1 or _value(origin, now) == demand.after:
             continue
@@ -273,7 +309,7 @@ def _solve_computed(
             chosen[place] = max(fitting)
 
 
-def _value(origin: Origin, values: Mapping[Attribute, int]) -> int | None:
+def _value(origin: Origin, values: Values) -> int | None:
     try:
         return evaluate(origin, values)
     except ZeroDivisionError:

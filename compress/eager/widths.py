@@ -1,4 +1,4 @@
-"""Whole numbers that remember which attribute of which module they came from, also through arithmetic."""
+"""Whole numbers that remember which attribute or which tensor they came from, also through arithmetic."""
 
 from __future__ import annotations
 
@@ -26,37 +26,60 @@ class Attribute:
 
 
 @dataclass(frozen=True)
+class Size:
+    """A size that forward read off a tensor: ``mark`` is that of the node which made it, ``value`` the size then."""
+
+    mark: int
+    dim: int
+    value: int
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True)
 class Computed:
-    """A number that forward computed, from attributes or from sizes (``int``) that it read off a tensor."""
+    """A number that forward computed, from attributes, sizes and whole numbers that its code spells out."""
 
     function: str
-    left: Attribute | Computed | int
-    right: Attribute | Computed | int
+    left: Attribute | Size | Computed | int
+    right: Attribute | Size | Computed | int
 
     def __str__(self) -> str:
         return f"({self.left} {_SIGNS[self.function]} {self.right})"
 
-    def attributes(self) -> Iterator[Attribute]:
-        """The attributes that went into it."""
+    def sources(self) -> Iterator[Attribute | Size]:
+        """The attributes and sizes that went into it."""
         for side in (self.left, self.right):
-            if isinstance(side, Attribute):
+            if isinstance(side, (Attribute, Size)):
                 yield side
             elif isinstance(side, Computed):
-                yield from side.attributes()
+                yield from side.sources()
+
+    def attributes(self) -> Iterator[Attribute]:
+        """The attributes that went into it."""
+        return (source for source in self.sources() if isinstance(source, Attribute))
 
 
-Origin = Attribute | Computed
+Origin = Attribute | Size | Computed
+Values = Mapping[Attribute | Size, int]
 _WITH_BATCH: ContextVar[list[Width]] = ContextVar("widths that were combined with the batch size")
 _SIGNS = {"add": "+", "sub": "-", "mul": "*", "floordiv": "//", "mod": "%"}
 _FUNCTIONS = {name: getattr(operator, name) for name in _SIGNS}
 
 
-def evaluate(origin: Origin | int, values: Mapping[Attribute, int]) -> int:
-    """The number for these attributes. Raises :class:`KeyError` for an attribute that is not in ``values``."""
+def evaluate(origin: Origin | int, values: Values) -> int:
+    """The number for these attributes and sizes; sizes that are not in ``values`` are as they were.
+
+    Raises:
+        KeyError: an attribute is not in ``values``.
+    """
     if isinstance(origin, int):
         return origin
     if isinstance(origin, Attribute):
         return values[origin]
+    if isinstance(origin, Size):
+        return values.get(origin, origin.value)
     result: int = _FUNCTIONS[origin.function](evaluate(origin.left, values), evaluate(origin.right, values))
     return result
 
