@@ -67,7 +67,10 @@ def _kept_meta(node: fx.Node) -> dict[str, Any]:
     )
     kept["layer"] = layer.replace("L['self'].", "").removeprefix("L['self']")
     custom = node.meta.get("custom") or {}
-    kept |= {name: custom[key] for name, key in (("call", CALL), ("mark", MARK)) if key in custom}
+    if CALL in custom:
+        kept["call"] = custom[CALL]
+    if MARK in custom and not isinstance(value, torch.SymInt):  # the size of an input inherits the input's
+        kept["mark"] = custom[MARK]
     trace = node.meta.get("stack_trace")
     if isinstance(trace, str):
         frames = [line.strip() for line in trace.splitlines() if line.strip().startswith("File ")]

@@ -96,15 +96,15 @@ class _Folding:
         dim = _channel_dim(source, self._meta)
         if dim is None:
             return None
-        marked = self._marked(source, dim)
+        marked = self._marked(source, dim, node)
         rows = _rows(marked[operand])
         for user, seen in _leaving(marked):
             if not (user is node and seen is operand) and rows & _rows(marked[seen]):
                 return None
         return self._folds(source, rows)
 
-    def _marked(self, source: fx.Node, dim: int) -> dict[fx.Node, Any]:
-        """The channel number of every element of every value that is merely a rearranged ``source``."""
+    def _marked(self, source: fx.Node, dim: int, end: fx.Node) -> dict[fx.Node, Any]:
+        """The channel number of every element of every value, up to ``end``, that is merely a rearranged ``source``."""
         shape = self._meta[source].shape
         view = [1] * len(shape)
         view[dim] = shape[dim]
@@ -112,7 +112,7 @@ class _Folding:
         waiting = list(source.users)
         while waiting:
             node = waiting.pop()
-            if node not in marked and _passes(node) and node.all_input_nodes[0] in marked:
+            if node not in marked and node is not end and _passes(node) and node.all_input_nodes[0] in marked:
                 waiting += node.users
                 args, kwargs = fx.map_arg((node.args, node.kwargs), self._operand(marked))
                 if _scales(node):
