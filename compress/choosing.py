@@ -13,6 +13,7 @@ from compress.allocation import Ladder, Target, allocate
 from compress.axes.analysis import Analysis
 from compress.axes.groups import Group
 from compress.axes.labels import Array
+from compress.coupling import Coupling
 from compress.errors import PlanError
 from compress.importance import ScoreContext
 from compress.patterns import protected
@@ -77,18 +78,32 @@ def choose(
 
 def stays(analysis: Analysis, request: Request) -> dict[str, tuple[str, str]]:
     """Status and reason, as the report says them, of groups that are protected or have no smaller width."""
-    narrow = {
-        group.name: ("kept", f"too narrow to be cut in steps of {request.granularity} channels")
-        for group in analysis.prunable
-        if Ladder(group, request.granularity, 0.0).rungs.size == 1
-    }
+    coupling = request.coupling(analysis)
+    too_narrow = ("kept", f"too narrow to be cut in steps of {request.granularity} channels")
+    found = dict.fromkeys(_without_choice(analysis, coupling, request.granularity, 0.0), too_narrow)
     if request.min_keep is not None:
-        for group in analysis.prunable:
-            if group.name not in narrow and Ladder(group, request.granularity, request.min_keep).rungs.size == 1:
-                narrow[group.name] = ("kept", f"--min-keep {request.min_keep:g} leaves no smaller width")
+        for name in _without_choice(analysis, coupling, request.granularity, request.min_keep):
+            found.setdefault(name, ("kept", f"--min-keep {request.min_keep:g} leaves no smaller width"))
     shielded = protected(analysis, request.ignore)
-    coupled = {name: ("kept", why) for name, why in request.coupling(analysis).whole.items()}
-    return narrow | coupled | {name: ("protected", why) for name, why in shielded.items()}
+    for tied in coupling.tied:
+        held = [shielded[name] for name in tied.groups if name in shielded]
+        if held:
+            found |= dict.fromkeys(tied.groups, ("kept", f"{tied.reason}, and {held[0]} protects one of them"))
+    found |= {name: ("kept", why) for name, why in coupling.whole.items()}
+    return found | {name: ("protected", why) for name, why in shielded.items()}
+
+
+def _without_choice(analysis: Analysis, coupling: Coupling, granularity: int, least: float) -> list[str]:
+    """Groups that have no smaller width, those that are tied looked at together."""
+    groups = {group.name: group for group in analysis.prunable}
+    sets = [[groups[name] for name in tied.groups if name in groups] for tied in coupling.tied]
+    tied = {group.name for members in sets for group in members}
+    found = []
+    for members in [*sets, *([group] for name, group in groups.items() if name not in tied)]:
+        first, *others = sorted(members, key=lambda group: group.width)
+        if Ladder(first, granularity, least, others).rungs.size == 1:
+            found += [group.name for group in members]
+    return found
 
 
 def _overruled(asked: Mapping[str, float], shielded: Mapping[str, str], whole: Mapping[str, str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from compress.allocation import parse_targets
 from compress.axes.analysis import analyse
 from compress.axes.surgery import remove
 from compress.choosing import stays
+from compress.eager.applying import Fit
 from compress.eager.constraint import constrained
 from compress.importance import Criterion, Ranking
 from compress.importance import criterion as find_criterion
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 class PruneResult:
     """The smaller Program (the one given where ``dry_run``), the plan that makes it, and the report.
 
-    ``steps`` holds the plans of the single steps, each for the network that the one before left.
+    ``steps`` holds the plans of the single steps, each for the network that the one before left. ``fit`` says how the
+    module given as ``eager`` becomes the smaller network; None where that was not found out on the way.
     """
 
     program: Program
     plan: Plan
     report: PruneReport
     steps: tuple[Plan, ...] = ()
+    fit: Fit | None = None
 
 
 def prune(
@@ -108,12 +111,12 @@ def prune(
         seed,
     )
     analysis = analyse(program)
-    remarks = Remarks()
+    remarks, fit = Remarks(), None
     if isinstance(data, Iterator) and (steps > 1 or eager is not None):
         data = list(data)  # looked at more than once
     if plan is None:
         if eager is not None:
-            request = constrained(request, analysis, eager, lambda asked: at_once(analysis, asked, data))
+            request, fit = constrained(request, analysis, eager, lambda asked: at_once(analysis, asked, data))
         smaller, plans, plan, remarks = take_steps(analysis, request, data, None if dry_run else between)
         left = stays(analysis, request)
         asked = ", ".join(map(str, request.targets))
@@ -124,7 +127,9 @@ def prune(
     positions = plan.validated(analysis)
     measures = [target.measure for target in request.targets]
     made = report(analysis, positions, smaller, left, asked=asked, measures=measures, remarks=remarks)
-    return PruneResult(program if dry_run else smaller, plan, made, plans)
+    if fit is not None and fit.small.structure_hash() != smaller.structure_hash():
+        fit = None  # steps ended with other widths
+    return PruneResult(program if dry_run else smaller, plan, made, plans, fit)
 
 
 def apply_plan(program: Program, plan: Plan) -> Program:

@@ -13,7 +13,7 @@ from torch import nn
 from compress.axes.analysis import analyse
 from compress.axes.surgery import remove
 from compress.capturing import capture
-from compress.eager.comparing import compare
+from compress.eager.comparing import HINT, compare
 from compress.eager.layers import described
 from compress.eager.recording import Call, Recorder, line_of_error
 from compress.eager.scales import Fold
@@ -102,7 +102,7 @@ def _refused(error: CaptureError, solution: Solution, position: int) -> EagerErr
     return EagerError(
         str(culprit) if culprit else f"does not run with the new widths ({type(cause).__name__}: {first[:200]})",
         where=culprit.call.line if culprit else line,
-        hint="the class spells this size out: protect the layer (ignore), or let the class compute it",
+        hint=HINT,
     )
 
 

@@ -19,6 +19,7 @@ from compress.errors import EagerError
 from compress.program import Program
 from compress.shapes import meta_values
 
+HINT = "the class fixes this size: choose with prune(..., eager=module), which heeds that, or let the class compute it"
 _SPLITS = frozenset(aten("chunk split.Tensor split.sizes split_with_sizes tensor_split.sections tensor_split.indices"))
 
 
@@ -166,5 +167,5 @@ def _differs(node: fx.Node, calls: Sequence[Call], what: str) -> EagerError:
     return EagerError(
         f"{what}" + (f" (in {layer})" if layer else ""),
         where=line,
-        hint="the class spells this size out; protect the layer with ignore, or let the class compute it",
+        hint=HINT,
     )

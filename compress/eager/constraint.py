@@ -91,8 +91,8 @@ class ClassConstraint:
 
 def constrained(
     request: Request, analysis: Analysis, module: nn.Module, try_out: Callable[[Request], Program]
-) -> Request:
-    """The request, with the couplings that ``module``'s class asks for.
+) -> tuple[Request, Fit]:
+    """The request with the couplings that ``module``'s class asks for, and how the class becomes what it then gives.
 
     Args:
         request: what is asked for.
@@ -109,13 +109,11 @@ def constrained(
     while True:
         coupling = request.coupling(analysis)
         try:
-            constraint.fit(try_out(request))
+            return request, constraint.fit(try_out(request))
         except EagerError as error:
             while request.coupling(analysis) == coupling:
                 if not constraint.learn(error):
                     raise
-        else:
-            return request
 
 
 def _check_same(dense: Program, program: Program, module: nn.Module) -> None:

@@ -65,7 +65,7 @@ class _Solver:
 
     def _tie(self, members: Sequence[int]) -> str:
         lines = dict.fromkeys(self._lines[at] for at in members if at in self._lines)
-        return f"in step with {len(members) - 1} other{'s' * (len(members) > 2)} for {', '.join(list(lines)[:2])}"
+        return f"in step with {len(members) - 1} other width{'s' * (len(members) > 2)} for {', '.join(list(lines)[:2])}"
 
     def _distinct(self, equations: Iterable[Equation]) -> list[Equation]:
         """Equations that speak of the same lengths are one."""

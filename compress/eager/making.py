@@ -30,22 +30,26 @@ class EagerForm:
     submodule: str | None
 
     @classmethod
-    def of(cls, program: Program) -> EagerForm:
-        """Make the module; its weights are yet to be loaded. Raises as :func:`eager_module`."""
+    def of(cls, program: Program, found: Fit | None = None) -> EagerForm:
+        """Make the module; its weights are yet to be loaded. Raises as :func:`eager_module`.
+
+        ``found`` says how the class becomes ``program``, where that is known already.
+        """
         model, submodule = reference_of(program), program.info.submodule
         module = make(model, submodule)
-        example = tuple(torch.zeros(shape, dtype=dtype) for shape, dtype in program.input_shapes(batch=2).values())
-        dense, calls = captured(module, example)
-        missing = {node.name for node in dense.graphs[False].nodes} - {
-            node.name for node in program.graphs[False].nodes
-        }
-        if missing:
-            raise EagerError(
-                f"the class now runs operators that the network has not ({min(missing)})",
-                where=model,
-                hint="its definition, or torch, changed since the network was captured",
-            )
-        found = fit(module, dense, calls, program, example)
+        if found is None:
+            example = tuple(torch.zeros(shape, dtype=dtype) for shape, dtype in program.input_shapes(batch=2).values())
+            dense, calls = captured(module, example)
+            missing = {node.name for node in dense.graphs[False].nodes} - {
+                node.name for node in program.graphs[False].nodes
+            }
+            if missing:
+                raise EagerError(
+                    f"the class now runs operators that the network has not ({min(missing)})",
+                    where=model,
+                    hint="its definition, or torch, changed since the network was captured",
+                )
+            found = fit(module, dense, calls, program, example)
         found.apply(module)
         return cls(module, found, model, submodule)
 

@@ -180,8 +180,9 @@ def _compare(
     old, new = tuple(numbers_of(before)), _equal_pieces(before, after) or tuple(numbers_of(after))
     call = calls[before.meta["call"]] if "call" in before.meta else None
     if call is not None and old != new:
-        cuts = len(old) != len(new)  # a cut into equal pieces was rewritten with the sizes of all
-        yield Wanted(before.meta["call"], call, old, _pieces(after) if cuts else new, cuts)
+        cuts = before.target is not after.target  # a cut into equal pieces was rewritten with the sizes of all
+        if cuts or len(old) == len(new):
+            yield Wanted(before.meta["call"], call, old, _pieces(after) if cuts else new, cuts)
     if len(old) != len(new):
         return  # an operator that was rewritten in another form: the capture of the edited module decides
     given = call.numbers if call is not None else ()

@@ -25,6 +25,8 @@ from compress.pipeline.reporter import Reporter
 from compress.pipeline.steps import BetweenSteps, shared_epochs, step_folder
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from compress import Program, PruneResult
     from compress.data import DataSource
     from compress.eager.making import EagerForm
@@ -179,7 +181,18 @@ def _prune(request: PruneRequest, dense: Program, source: DataSource | None, rep
             data=source,
             seed=request.training.seed,
             dry_run=request.dry_run,
+            eager=_own_module(request, dense),
         )
+
+
+def _own_module(request: PruneRequest, dense: Program) -> nn.Module | None:
+    """The network's own class, where it is to take what is chosen."""
+    if request.eager is None or request.plan_file is not None:
+        return None
+    from compress.eager.making import reference_of
+    from compress.eager.restoring import make
+
+    return make(reference_of(dense), dense.info.submodule)
 
 
 def _between(request: PruneRequest, dense: Program, source: DataSource, reporter: Reporter) -> BetweenSteps:
@@ -206,7 +219,7 @@ def _eager_form(request: PruneRequest, dense: Program, result: PruneResult, repo
     from compress.pruning import apply_plan
 
     with reporter.step("cutting the network's own class"):
-        return EagerForm.of(apply_plan(dense, result.plan) if request.dry_run else result.program)
+        return EagerForm.of(apply_plan(dense, result.plan) if request.dry_run else result.program, result.fit)
 
 
 def _recover(

@@ -197,13 +197,10 @@ def lanes(cut: Cut, old: fx.Node, new: fx.Node) -> None:
 def repeat(trace: Trace, node: fx.Node) -> Any:
     """Repeated dimensions hold their elements several times; the others pass through."""
     x, shape = trace.axes(argument(node, 0, "self")), trace.shape(node)
-    times = node.args[1]
-    assert isinstance(times, (list, tuple))
     lead = len(shape) - len(x)
-    times = [*[1] * (len(shape) - len(times)), *times]  # tile may name fewer dimensions than there are
     result: Axes = [fixed(size) for size in shape[:lead]]
-    for labels, count in zip(x, times[lead:], strict=True):
-        copies = count if isinstance(count, int) else 1
+    for labels, size in zip(x, shape[lead:], strict=True):
+        copies = size // labels.size  # how often may be the batch size, which is no literal
         result.append(trace.labels.product([fixed(copies), labels]) if copies > 1 else labels)
     return result
 

@@ -106,6 +106,11 @@ def _glued(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return F.glu(torch.cat([x, y], 1), 1).repeat_interleave(2, 1) + y.tile(1, 2, 1, 1)
 
 
+def _repeated_for_the_batch(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    grid = torch.linspace(-1.0, 1.0, 64).view(1, 1, 64).repeat(x.shape[0], 1, 1)
+    return x * grid.reshape(x.shape[0], -1, 8, 8) + y
+
+
 def _filled(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.cat([x, y.new_zeros(y.shape[0], 4, 8, 8)], 1) * F.pad(y, (0, 0, 0, 0, 4, 0))
 
@@ -141,6 +146,7 @@ MIDDLES: dict[str, tuple[Callable[..., torch.Tensor], int | None]] = {
     "picked by a list": (_picked, None),
     "picked twice": (_picked_twice, 8),
     "gated and repeated": (_glued, 24),
+    "repeated for the batch": (_repeated_for_the_batch, None),
     "filled": (_filled, 16),
     "Fourier": (_fourier, None),
     "sampled": (_sampled, None),

@@ -40,13 +40,30 @@ def test_the_class_is_made_again_from_what_was_written(cli: Cli, net: Path) -> N
     assert Path("plain/structure.json").read_text() == before
 
 
-def test_a_class_that_spells_sizes_out_ends_the_command_before_anything_is_written(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "net.py").write_text(SPELLED)
-    torch.save(make(f"{tmp_path / 'net.py'}:Spelled", None).state_dict(), tmp_path / "w.pt")
-    arguments = ("prune", "w.pt", "--model", "net.py:Spelled", "--input-size", "3,8,8", "--eager", "plain")
+def spelled(folder: Path) -> tuple[str, ...]:
+    """Arguments that prune the class above."""
+    (folder / "net.py").write_text(SPELLED)
+    torch.save(make(f"{folder / 'net.py'}:Spelled", None).state_dict(), folder / "w.pt")
+    return "prune", "w.pt", "--model", "net.py:Spelled", "--input-size", "3,8,8"
+
+
+def test_what_a_class_spells_out_stays_whole_and_the_line_is_told(cli: Cli, tmp_path: Path) -> None:
+    found = cli(*spelled(tmp_path), "--eager", "plain", "--json").data
+    assert "the floor is macs=1.000" in found["note"]
+    assert "net.py:13" in found["note"]
+    module = compress.restore("plain/structure.json", "plain/weights.safetensors", trust_checkpoint=True)
+    assert module.get_parameter("stem.weight").shape[0] == 32
+
+
+def test_a_plan_that_the_class_cannot_take_ends_the_command_before_anything_is_written(
+    cli: Cli, tmp_path: Path
+) -> None:
+    arguments = spelled(tmp_path)
+    cli(*arguments, "--save-plan", "plan.json", "--dry-run")
+    before = sorted(path.name for path in tmp_path.iterdir())
     for more in ((), ("--dry-run",)):
-        cli(*arguments, *more).refused("net.py:13", "instead of 32")
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["net.py", "w.pt"]
+        cli(*arguments, "--plan", "plan.json", "--eager", "plain", *more).refused("net.py:13", "instead of 32")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_a_network_without_reference_is_refused_before_work(cli: Cli, net: Path) -> None:
