@@ -27,8 +27,9 @@ def slice_tensors(module: nn.Module, small: Program) -> None:
                 # By setattr: nn.LSTM and its kin keep a second list of their weights, and mend it there.
                 setattr(part, leaf, made.setdefault(id(parameter), _like(parameter, tensors[prefix + leaf])))
         for leaf, buffer in part._buffers.items():
-            if buffer is not None and buffer.shape != tensors[prefix + leaf].shape:
-                part._buffers[leaf] = tensors[prefix + leaf].detach().to(buffer.device, buffer.dtype)
+            cut = tensors.get(prefix + leaf)  # a buffer that no graph uses may be left out of them
+            if buffer is not None and cut is not None and buffer.shape != cut.shape:
+                part._buffers[leaf] = cut.detach().to(buffer.device, buffer.dtype)
         _slice_plain(part, prefix, tensors)
 
 
