@@ -126,7 +126,8 @@ class Plan:
 
         Raises:
             EagerError: the class spells out a size that the plan changes; the error names file, line and, where there
-                is one, the attribute. The module is as it was.
+                is one, the attribute. The module is as it was. (``compress.prune(..., eager=module)`` makes plans
+                without such changes.)
             PlanError: the plan does not fit the network, or records no input shapes and none were given.
             CaptureError: the module cannot be captured.
         """

@@ -85,7 +85,7 @@ Examples:
     "--eager",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Also write structure.json and plain weights there: the model's own class, without an exported graph.",
+    help="Choose only what the model's own class can be, and write structure.json and plain weights for it there.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be cut; write nothing.")
 @click.option("--epochs", type=click.IntRange(min=0), default=0, help="Finetune this long afterwards (needs --data).")

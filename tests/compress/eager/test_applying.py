@@ -110,7 +110,7 @@ class TwoMeanings(nn.Module):
 
 
 class Table(nn.Module):
-    """A tensor that is a mere attribute, indexed channels, and a non-persistent buffer."""
+    """A tensor that is a mere attribute, indexed channels, a non-persistent buffer, and one that nobody uses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,6 +118,7 @@ class Table(nn.Module):
         self.gain = torch.linspace(0.5, 1.5, 12)
         self.offset: torch.Tensor
         self.register_buffer("offset", torch.linspace(-1, 1, 12), persistent=False)
+        self.register_buffer("idle", torch.zeros(12), persistent=False)
         self.head = nn.Linear(12, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
