@@ -57,18 +57,21 @@ class OwnModels(Catalogue):
         return entries[name]
 
 
-# Mean and standard deviation of ImageNet, with which the CIFAR checkpoints in circulation were trained.
-_CIFAR_MEAN, _CIFAR_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Of ImageNet; the CIFAR checkpoints in circulation were trained with them too.
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Of scikit-learn's digits, pixels divided by 16.
 _DIGITS_MEAN, _DIGITS_STD = (0.3053,), (0.3760,)
 
 
 @cache
 def _entries() -> dict[str, _Entry]:
-    from models import cifar_resnet, digitsnet
+    from models import cifar_resnet, digitsnet, mobilenetv1
 
     entries = {
-        f"resnet{depth}": _Entry(partial(cifar_resnet.resnet, depth), (3, 32, 32), _CIFAR_MEAN, _CIFAR_STD)
+        f"resnet{depth}": _Entry(partial(cifar_resnet.resnet, depth), (3, 32, 32), _IMAGENET_MEAN, _IMAGENET_STD)
         for depth in cifar_resnet.DEPTHS
     }
-    return entries | {"digitsnet": _Entry(digitsnet.digitsnet, (1, 8, 8), _DIGITS_MEAN, _DIGITS_STD)}
+    return entries | {
+        "digitsnet": _Entry(digitsnet.digitsnet, (1, 8, 8), _DIGITS_MEAN, _DIGITS_STD),
+        "mobilenetv1": _Entry(mobilenetv1.mobilenetv1, (3, 224, 224), _IMAGENET_MEAN, _IMAGENET_STD),
+    }
