@@ -210,6 +210,7 @@ def test_default_input_says_when_nothing_is_recorded() -> None:
 def test_list_models() -> None:
     assert models.list_models("models:*") == [
         "models:digitsnet",
+        "models:mobilenetv1",
         *sorted(f"models:resnet{6 * n + 2}" for n in range(1, 19)),
     ]
     assert {"torchvision:resnet50", "timm:resnet50", "models:resnet50"} <= set(models.list_models("*:resnet50"))
