@@ -284,6 +284,7 @@ class Convolution : public Node {
       const float* const x = job.x + static_cast<int64_t>(i) * group_channels_ * plan.height * plan.width;
       float* const planes = thread_scratch(kCopy, plan.scratch);
       for (int64_t c = 0; c < group_channels_; ++c) pad(plan, x, c, planes);
+      if (channels_ == groups_ && features_ == groups_) return filter(job, planes, static_cast<int64_t>(i), group);
       for (const Stretch& stretch : plan.tiles) {
         Tile tile = tile_of(job, stretch);
         tile.x = planes + stretch.from;
@@ -292,30 +293,23 @@ class Convolution : public Node {
     });
   }
 
-  void pad(const Plan& plan, const float* x, int64_t channel, float* planes) const {
-    const auto phases = static_cast<int64_t>(plan.phases.size());
-    const float* const from = x + channel * plan.height * plan.width;
-    for (int64_t at = 0; at < phases; ++at) {
-      float* plane = planes + (channel * phases + at) * plan.plane_floats;
-      std::memset(plane, 0, static_cast<size_t>(plan.margin) * sizeof(float));
-      plane += plan.margin;
-      const auto [phase_y, phase_x] = plan.phases[static_cast<size_t>(at)];
-      const int64_t real = std::min(plan.pitch - plan.margin, (plan.width - phase_x + horizontal_.stride - 1) / horizontal_.stride);
-      for (int64_t row = 0; row < plan.plane_rows; ++row, plane += plan.pitch) {
-        const int64_t y = (row + vertical_.least()) * vertical_.stride + phase_y;
-        const bool inside = y >= 0 && y < plan.height && real > 0;
-        const int64_t copied = inside ? real : 0;
-        if (inside) copy_row(from + y * plan.width + phase_x, plane, real);
-        std::memset(plane + copied, 0, static_cast<size_t>(plan.pitch - copied) * sizeof(float));
-      }
-    }
+  void filter(const Job& job, const float* plane, int64_t at, size_t channel) const {
+    const Plan& plan = job.plan;
+    const uint32_t first = weights_->starts[channel];
+    const int64_t pixels = plan.out_height * plan.out_width;
+    kernels().depthwise({plane, plan.offsets.data() + first, weights_->values.data() + first, weights_->starts[channel + 1] - first,
+                         job.bias ? job.bias[channel] : 0.0f, job.residual ? job.residual + at * pixels : nullptr, job.y + at * pixels,
+                         plan.out_height, plan.out_width, plan.pitch, clamp_.low, clamp_.high});
   }
 
-  void copy_row(const float* from, float* to, int64_t count) const {
-    if (horizontal_.stride == 1) {
-      std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
-    } else {
-      for (int64_t i = 0; i < count; ++i) to[i] = from[i * horizontal_.stride];
+  void pad(const Plan& plan, const float* x, int64_t channel, float* planes) const {
+    const auto phases = static_cast<int64_t>(plan.phases.size());
+    for (int64_t at = 0; at < phases; ++at) {
+      const auto [phase_y, phase_x] = plan.phases[static_cast<size_t>(at)];
+      const int64_t held = (plan.width - phase_x + horizontal_.stride - 1) / horizontal_.stride;
+      kernels().lay({x + channel * plan.height * plan.width, planes + (channel * phases + at) * plan.plane_floats, plan.height, plan.width,
+                     vertical_.least() * vertical_.stride + phase_y, vertical_.stride, phase_x, horizontal_.stride, plan.plane_rows,
+                     std::max<int64_t>(0, std::min(plan.pitch - plan.margin, held)), plan.pitch, plan.margin});
     }
   }
 

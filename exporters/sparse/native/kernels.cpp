@@ -17,23 +17,90 @@
 namespace compress_sparse {
 namespace {
 
-typedef float Floats __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
+template <int FLOATS>
+struct VectorOf {
+  typedef float Type __attribute__((vector_size(FLOATS * 4), aligned(4), may_alias));
+};
+using Floats = VectorOf<WIDTH>::Type;
 
 constexpr float kInfinity = __builtin_inff();
 
+template <int FLOATS>
+inline typename VectorOf<FLOATS>::Type load_of(const float* from) { return *reinterpret_cast<const typename VectorOf<FLOATS>::Type*>(from); }
+template <int FLOATS>
+inline void store_of(float* to, typename VectorOf<FLOATS>::Type value) { *reinterpret_cast<typename VectorOf<FLOATS>::Type*>(to) = value; }
 inline Floats load(const float* from) { return *reinterpret_cast<const Floats*>(from); }
 inline void store(float* to, Floats value) { *reinterpret_cast<Floats*>(to) = value; }
 inline Floats all(float value) { return value - Floats{}; }
 
 // Comparisons with NaN are false, so NaN stays, as in ONNX Runtime.
-inline Floats clamped(Floats value, float low, float high) {
-  value = value < low ? all(low) : value;
-  return value > high ? all(high) : value;
+template <typename Value>
+inline Value clamped(Value value, float low, float high) {
+  value = value < low ? Value{} + low : value;
+  return value > high ? Value{} + high : value;
 }
-inline float clamped(float value, float low, float high) {
-  value = value < low ? low : value;
-  return value > high ? high : value;
+
+// Calls what(i, floats) so that [0, length) is covered, by vectors where there is room: the last may overlap the one before.
+template <int FLOATS, typename What>
+inline void cover(int64_t length, const What& what) {
+  if (length >= FLOATS) {
+    int64_t i = 0;
+    for (; i + FLOATS <= length; i += FLOATS) what.template at<FLOATS>(i);
+    if (i < length) what.template at<FLOATS>(length - FLOATS);
+  } else if constexpr (FLOATS > 4) {
+    cover<FLOATS / 2>(length, what);
+  } else {
+    for (int64_t i = 0; i < length; ++i) what.template at<1>(i);
+  }
 }
+
+struct Copy {
+  const float* from;
+  float* to;
+  template <int FLOATS>
+  inline void at(int64_t i) const {
+    if constexpr (FLOATS == 1) to[i] = from[i];
+    else store_of<FLOATS>(to + i, load_of<FLOATS>(from + i));
+  }
+};
+
+// Every second element; [0, 2 * length) must be readable but for its last element.
+struct CopyEven {
+  const float* from;
+  float* to;
+  template <int FLOATS>
+  inline void at(int64_t i) const {
+    const float* const source = from + 2 * i;
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+    if constexpr (FLOATS == 8) {
+      return store_of<8>(to + i, __builtin_shufflevector(load_of<8>(source), load_of<8>(source + 7), 0, 2, 4, 6, 9, 11, 13, 15));
+    }
+    if constexpr (FLOATS == 4) {
+      return store_of<4>(to + i, __builtin_shufflevector(load_of<4>(source), load_of<4>(source + 3), 0, 2, 5, 7));
+    }
+#endif
+#endif
+    for (int k = 0; k < FLOATS; ++k) to[i + k] = source[2 * k];
+  }
+};
+
+struct Finish {
+  const float* from;
+  const float* residual;
+  float* to;
+  float low, high;
+  template <int FLOATS>
+  inline void at(int64_t i) const {
+    if constexpr (FLOATS == 1) {
+      to[i] = clamped(residual ? from[i] + residual[i] : from[i], low, high);
+    } else {
+      auto value = load_of<FLOATS>(from + i);
+      if (residual) value += load_of<FLOATS>(residual + i);
+      store_of<FLOATS>(to + i, clamped(value, low, high));
+    }
+  }
+};
 
 template <int BLOCK, int VECTORS>
 struct Columns {
@@ -97,19 +164,8 @@ struct Columns {
     UNROLL for (int t = 0; t < VECTORS; ++t) store(computed + (t == VECTORS - 1 ? tile.last_out : t * WIDTH), sums[row][t]);
     for (int32_t s = 0; s < tile.segment_count; ++s) {
       const Segment segment = tile.segments[s];
-      const float* const from = computed + segment.from;
-      float* const y = tile.y + m * tile.row_stride + segment.to;
-      const float* const residual = tile.residual ? tile.residual + m * tile.row_stride + segment.to : nullptr;
-      int32_t column = 0;
-      for (; column + WIDTH <= segment.length; column += WIDTH) {
-        Floats value = load(from + column);
-        if (residual) value += load(residual + column);
-        store(y + column, clamped(value, tile.low, tile.high));
-      }
-      for (; column < segment.length; ++column) {
-        const float value = residual ? from[column] + residual[column] : from[column];
-        y[column] = clamped(value, tile.low, tile.high);
-      }
+      const ptrdiff_t at = m * tile.row_stride + segment.to;
+      cover<WIDTH>(segment.length, Finish{computed + segment.from, tile.residual ? tile.residual + at : nullptr, tile.y + at, tile.low, tile.high});
     }
   }
 };
@@ -180,22 +236,52 @@ constexpr int kMost[3] = {16, 12, 6};
 constexpr int kMost[3] = {12, 5, 2};
 #endif
 
-template <int BLOCK, int VECTORS>
-struct Choice {
-  static void run(const Tile& tile) {
-    if (tile.vectors == VECTORS) return tile_of<BLOCK, VECTORS>(tile);
-    Choice<BLOCK, VECTORS - 1>::run(tile);
-  }
+using Run = void (*)(const Tile&);
+
+template <int BLOCK, int MOST>
+struct Runs {
+  Run of[MOST + 1];
 };
-template <int BLOCK>
-struct Choice<BLOCK, 0> {
-  static void run(const Tile&) {}
-};
+template <int BLOCK, int VECTORS, int MOST>
+constexpr void fill(Runs<BLOCK, MOST>* runs) {
+  runs->of[VECTORS] = tile_of<BLOCK, VECTORS>;
+  if constexpr (VECTORS > 1) fill<BLOCK, VECTORS - 1, MOST>(runs);
+}
+template <int BLOCK, int MOST>
+constexpr Runs<BLOCK, MOST> runs_of() {
+  Runs<BLOCK, MOST> runs{};
+  fill<BLOCK, MOST, MOST>(&runs);
+  return runs;
+}
+constexpr auto kOfOne = runs_of<1, kMost[0]>();
+constexpr auto kOfTwo = runs_of<2, kMost[1]>();
+constexpr auto kOfFour = runs_of<4, kMost[2]>();
 
 void tile(int32_t block, const Tile& work) {
-  if (block == 1) return Choice<1, kMost[0]>::run(work);
-  if (block == 2) return Choice<2, kMost[1]>::run(work);
-  return Choice<4, kMost[2]>::run(work);
+  if (block == 1) return kOfOne.of[work.vectors](work);
+  if (block == 2) return kOfTwo.of[work.vectors](work);
+  kOfFour.of[work.vectors](work);
+}
+
+void lay(const Plane& plane) {
+  float* to = plane.to;
+  for (int64_t i = 0; i < plane.margin; ++i) *to++ = 0;
+  for (int64_t row = 0; row < plane.rows; ++row, to += plane.pitch) {
+    const int64_t y = plane.first_row + row * plane.row_step;
+    int64_t copied = 0;
+    if (y >= 0 && y < plane.height) {
+      const float* const from = plane.from + y * plane.width + plane.first_column;
+      copied = plane.real;
+      if (plane.column_step == 1) {
+        cover<WIDTH>(copied, Copy{from, to});
+      } else if (plane.column_step == 2) {
+        cover<8>(copied, CopyEven{from, to});
+      } else {
+        for (int64_t i = 0; i < copied; ++i) to[i] = from[i * plane.column_step];
+      }
+    }
+    for (; copied < plane.pitch; ++copied) to[copied] = 0;
+  }
 }
 
 void vector(int32_t block, const Vector& work) {
@@ -204,12 +290,43 @@ void vector(int32_t block, const Vector& work) {
   return vector_of<4>(work);
 }
 
+template <int ROWS>
+struct FilterColumns {
+  const Depthwise& work;
+  int64_t row;
+  template <int FLOATS>
+  inline void at(int64_t column) const {
+    using Some = typename VectorOf<FLOATS>::Type;
+    Some sums[ROWS];
+    UNROLL for (int r = 0; r < ROWS; ++r) sums[r] = Some{} + work.bias;
+    const float* const x = work.x + row * work.pitch + column;
+    for (int64_t t = 0; t < work.taps; ++t) {
+      const Some weight = Some{} + work.weights[t];
+      const float* const from = x + work.offsets[t];
+      UNROLL for (int r = 0; r < ROWS; ++r) sums[r] += weight * load_of<FLOATS>(from + r * work.pitch);
+    }
+    UNROLL for (int r = 0; r < ROWS; ++r) {
+      const int64_t to = (row + r) * work.columns + column;
+      if (work.residual) sums[r] += load_of<FLOATS>(work.residual + to);
+      store_of<FLOATS>(work.y + to, clamped(sums[r], work.low, work.high));
+    }
+  }
+};
+
+struct FilterRows {
+  const Depthwise& work;
+  template <int ROWS>
+  inline void at(int64_t row) const { cover<WIDTH>(work.columns, FilterColumns<ROWS>{work, row}); }
+};
+
+void depthwise(const Depthwise& work) { cover<8>(work.rows, FilterRows{work}); }
+
 #define NAME_OF(name) #name
 #define NAMED(name) NAME_OF(name)
 #define JOIN_OF(a, b) a##b
 #define JOIN(a, b) JOIN_OF(a, b)
 
-const Kernels kKernels = {NAMED(ISA), WIDTH, {kMost[0], kMost[1], kMost[2]}, tile, vector};
+const Kernels kKernels = {NAMED(ISA), WIDTH, {kMost[0], kMost[1], kMost[2]}, tile, vector, lay, depthwise};
 
 }  // namespace
 

@@ -52,12 +52,35 @@ struct Vector {
   float low, high;
 };
 
+// One channel laid out with zeros around it: row r of the plane holds row first_row + r * row_step of the channel, if that
+// is one of its `height` rows, from column first_column on, every column_step-th, `real` of them; then zeros up to `pitch`.
+struct Plane {
+  const float* from;
+  float* to;
+  int64_t height, width, first_row, row_step, first_column, column_step, rows, real, pitch, margin;
+};
+
+// One channel with a filter of its own: y[row][column] = clamp(sum_t weights[t] x[offsets[t] + row * pitch + column] + ...).
+struct Depthwise {
+  const float* x;
+  const int32_t* offsets;
+  const float* weights;
+  int64_t taps;
+  float bias;
+  const float* residual;  // laid out as y, or null
+  float* y;               // rows without gaps
+  int64_t rows, columns, pitch;
+  float low, high;
+};
+
 struct Kernels {
   const char* name;
   int32_t width;            // floats in a vector
   int32_t most_vectors[3];  // in a tile, for blocks of 1, 2 and 4 rows
   void (*tile)(int32_t block, const Tile&);
   void (*vector)(int32_t block, const Vector&);
+  void (*lay)(const Plane&);
+  void (*depthwise)(const Depthwise&);
 };
 
 const Kernels* baseline_kernels();
