@@ -76,14 +76,13 @@ class Lengths:
         stays = self._width.size - 1
         length: dict[int, float] = {}
         if position.size == axis.size:
-            for group, count in _tally(owner):
-                self._add(length, () if group == stays else (group,), float(count))
+            for group, count in _tally(owner[:, None]):
+                self._add(length, () if group == (stays,) else group, float(count))
             return length
         parts = np.bincount(position, minlength=axis.size)
         for depth in np.unique(parts).tolist():
             tuples = np.sort(owner[parts[position] == depth].reshape(-1, depth), axis=1)
-            found, counts = np.unique(tuples, axis=0, return_counts=True)
-            for groups, count in zip(found.tolist(), counts.tolist(), strict=True):
+            for groups, count in _tally(tuples):
                 self._add(length, tuple(group for group in groups if group != stays), float(count))
         return length
 
@@ -98,10 +97,12 @@ def rectangle(rows: Sequence[Sequence[int]]) -> Array:
     return np.array([[*row, *[-1] * (depth - len(row))] for row in rows], np.int64).reshape(-1, depth)
 
 
-def _tally(owner: Array) -> list[tuple[int, int]]:
-    """How often each owner occurs, in ascending order; neighbours mostly have the same."""
-    first = np.flatnonzero(np.diff(owner, prepend=-1))
-    counts: dict[int, int] = {}
-    for one, length in zip(owner[first].tolist(), np.diff(first, append=owner.size).tolist(), strict=True):
-        counts[one] = counts.get(one, 0) + length
+def _tally(rows: Array) -> list[tuple[tuple[int, ...], int]]:
+    """How often each row occurs, in ascending order; neighbours are mostly equal."""
+    change = np.ones(len(rows), bool)
+    change[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    first = np.flatnonzero(change)
+    counts: dict[tuple[int, ...], int] = {}
+    for one, length in zip(rows[first].tolist(), np.diff(first, append=len(rows)).tolist(), strict=True):
+        counts[tuple(one)] = counts.get(tuple(one), 0) + length
     return sorted(counts.items())

@@ -99,15 +99,18 @@ class Atoms:
         position, offset = _repeated(count[classes])
         return position, self._behind_atoms[first[classes][position] + offset]
 
-    def meetings(self, labels: Array) -> Array:
-        """A number for each pair of a label and an atom behind it, in the order of :meth:`expanded`: equal for equal
-        pairs, below :attr:`pairs`.
+    def met(self, labels: Array, *alike: Array) -> tuple[Array, Array, list[Array]]:
+        """As :meth:`expanded` of the labels' classes, and the number of each pair of a label and an atom behind it:
+        equal for equal pairs, below :attr:`pairs`. ``alike`` are labels of the same classes, numbered as well.
         """
+        classes = self.of(labels)
         if not self.part_of.size:
-            return labels
-        count = self._behind[1][self.of(labels)]
-        position, offset = _repeated(count)
-        return self._first_pair[labels][position] + offset
+            return np.arange(classes.size), classes, [labels, *alike]
+        first, count = self._behind[0][classes], self._behind[1][classes]
+        position = np.repeat(np.arange(classes.size), count)
+        row, begin = np.arange(position.size), np.cumsum(count) - count
+        numbers = [row + np.repeat(self._first_pair[one] - begin, count) for one in (labels, *alike)]
+        return position, self._behind_atoms[row + np.repeat(first - begin, count)], numbers
 
     @property
     def pairs(self) -> int:

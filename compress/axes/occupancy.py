@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from compress.axes.labels import Array, Atoms
 
 _NONE = np.zeros(0, np.int64)
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 Columns = tuple[Array, ...]
 
 
@@ -31,7 +32,7 @@ class Occupancy:
         columns = list(axes)
         sizes = np.array([labels.size for labels in columns], np.int64)
         label = np.concatenate([_NONE, *columns])
-        position, atom = atoms.expanded(atoms.of(label))
+        position, atom, (meeting,) = atoms.met(label)
         live = np.flatnonzero(~atoms.frozen[atom])
         order = live[_sorting(atom[live], atoms.frozen.size)]
         row = position[order]
@@ -41,7 +42,7 @@ class Occupancy:
         self._first = np.flatnonzero(np.diff(self.atom, prepend=-1))
         self._length = np.diff(self._first, append=self.atom.size)
         self._partners = atoms.partners(self.atom, label[row])
-        self._label_roles(atoms, atoms.meetings(label)[order])
+        self._label_roles(atoms, meeting[order])
 
     def _label_roles(self, atoms: Atoms, meeting: Array) -> None:
         """Number each atom's labels in the order in which its stretch meets them; collect the ties between them."""
@@ -59,23 +60,18 @@ class Occupancy:
         left, right = atoms.ties
         stretch = np.full(atoms.frozen.size, -1, np.int64)
         stretch[self.atom[self._first]] = np.arange(self._first.size)
-        _, atom = atoms.expanded(atoms.of(left))
+        _, atom, (one, other) = atoms.met(left, right)
         here = stretch[atom]
         kept = np.flatnonzero(here >= 0)
-        here, one, other = (
-            here[kept],
-            number[atoms.meetings(left)[kept]] + 1,
-            number[atoms.meetings(right)[kept]] + 1,
-        )
+        here, one, other = here[kept], number[one[kept]] + 1, number[other[kept]] + 1
         roles = np.zeros(self._first.size, np.int64)
         np.maximum.at(roles, here, np.maximum(one, other) + 1)
         base = np.cumsum(roles) - roles  # a number for every role of every stretch, so that a tie is one number
-        total = max(int(roles.sum()), 1)
-        assert total < 1 << 31, "more roles than a tie of two can be numbered with"
-        keys = np.sort((base[here] + one) * total + base[here] + other)
+        assert roles.sum() < 1 << 31, "more roles than a tie of two can be numbered with"
+        keys = np.sort(((base[here] + one) << 32) | (base[here] + other))
         keys = keys[np.diff(keys, prepend=-1) != 0]
-        one, other = keys // total, keys % total
-        here = np.searchsorted(base + roles, one, side="right")
+        one, other = keys >> 32, keys & ((1 << 32) - 1)
+        here = np.repeat(np.arange(roles.size), roles)[one]
         return here, one - base[here], other - base[here]
 
     def alike(self, stored: int) -> list[Array]:
@@ -119,9 +115,11 @@ def _split(candidates: Array, table: Stretches) -> list[Array]:
         size = length[candidates[0]]
         like = length[candidates] == size
         rows = first[candidates[like]][:, None] + np.arange(size)
+        same = np.ones(len(rows), bool)
         for column in columns:
-            like[like] = (column[rows] == column[rows[0]]).all(axis=1)
-            rows = first[candidates[like]][:, None] + np.arange(size)
+            content = column[rows]
+            same &= (content == content[0]).all(axis=1)
+        like[like] = same
         sets.append(candidates[like])
         candidates = candidates[~like]
     return sets
@@ -129,20 +127,22 @@ def _split(candidates: Array, table: Stretches) -> list[Array]:
 
 def _digests(columns: Columns, first: Array, length: Array) -> NDArray[np.uint64]:
     """A number for each stretch, equal for equal content."""
-    row = np.arange(columns[0].size) - np.repeat(first, length)
-    total = _mixed(row.astype(np.uint64))
+    total = (np.arange(columns[0].size) - np.repeat(first, length)).astype(np.uint64)
     for column in columns:
-        total = _mixed(total ^ column.astype(np.uint64))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(total, dtype=np.uint64)])
+        total *= _FACTOR  # odd: nothing is lost
+        total += column.view(np.uint64)
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(_mixed(total), dtype=np.uint64)])
     return sums[first + length] - sums[first]
 
 
 def _mixed(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Scramble 64 bits (the finaliser of splitmix64; Steele, Lea and Flood 2014, figure 17)."""
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    value = value + _FACTOR
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        value ^= value >> np.uint64(shift)
+        value *= np.uint64(factor)
+    value ^= value >> np.uint64(31)
+    return value
 
 
 def _sorting(keys: Array, count: int) -> Array:
