@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,18 @@ class Lengths:
         self._monomials: dict[tuple[int, ...], int] = {}  # products of widths that lengths are made of
         self._rows: dict[tuple[tuple[int, float], ...], int] = {}
         self._seen: dict[int, int] = {}
+        self._known: dict[bytes, int] = {}  # by the classes of an axis' indices
         self._kept_alive: list[Array] = []  # axes are told apart by identity
 
     def row(self, axis: Array) -> int:
         """The row that holds the axis' length."""
         if id(axis) not in self._seen:
             self._kept_alive.append(axis)
-            self._seen[id(axis)] = self._row(self._polynomial(axis))
+            classes = self._atoms.of(axis)
+            content = classes.tobytes()
+            if content not in self._known:
+                self._known[content] = self._row(self._polynomial(classes))
+            self._seen[id(axis)] = self._known[content]
         return self._seen[id(axis)]
 
     def row_of_group(self, position: int) -> int:
@@ -67,19 +73,19 @@ class Lengths:
     def _row(self, length: dict[int, float]) -> int:
         return self._rows.setdefault(tuple(sorted(length.items())), len(self._rows))
 
-    def _polynomial(self, axis: Array) -> dict[int, float]:
+    def _polynomial(self, classes: Array) -> dict[int, float]:
         """How many indices each kept atom of a group adds: an index of one group adds its width's share, one of a
         product the product of the shares.
         """
-        position, atom = self._atoms.expanded(self._atoms.of(axis))
+        position, atom = self._atoms.expanded(classes)
         owner = self.owner[atom]
         stays = self._width.size - 1
         length: dict[int, float] = {}
-        if position.size == axis.size:
+        if position.size == classes.size:
             for group, count in _tally(owner[:, None]):
                 self._add(length, () if group == (stays,) else group, float(count))
             return length
-        parts = np.bincount(position, minlength=axis.size)
+        parts = np.bincount(position, minlength=classes.size)
         for depth in np.unique(parts).tolist():
             tuples = np.sort(owner[parts[position] == depth].reshape(-1, depth), axis=1)
             for groups, count in _tally(tuples):
@@ -101,8 +107,9 @@ def _tally(rows: Array) -> list[tuple[tuple[int, ...], int]]:
     """How often each row occurs, in ascending order; neighbours are mostly equal."""
     change = np.ones(len(rows), bool)
     change[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-    first = np.flatnonzero(change)
+    first = np.flatnonzero(change).tolist()
     counts: dict[tuple[int, ...], int] = {}
-    for one, length in zip(rows[first].tolist(), np.diff(first, append=len(rows)).tolist(), strict=True):
-        counts[tuple(one)] = counts.get(tuple(one), 0) + length
+    for start, stop in pairwise([*first, len(rows)]):
+        one = tuple(rows[start].tolist())
+        counts[one] = counts.get(one, 0) + stop - start
     return sorted(counts.items())

@@ -127,7 +127,15 @@ def copy_graph(graph: fx.Graph) -> fx.Graph:
     """Return an independent copy of ``graph``, metadata included."""
     copied = fx.Graph()
     values: dict[fx.Node, fx.Node] = {}
-    copied.output(copied.graph_copy(graph, values))
-    for old, new in values.items():
-        new.meta = dict(old.meta)
+    for node in graph.nodes:
+        if node.op == "output":
+            copied.output(fx.map_arg(node.args[0], values.__getitem__))
+            break
+        new = copied.create_node(node.op, node.target, name=node.name, type_expr=node.type)
+        if node.args:  # given afterwards: on creation fx looks through all of them for symbols, which costs a third
+            new.args = fx.map_arg(node.args, values.__getitem__)
+        if node.kwargs:
+            new.kwargs = fx.map_arg(node.kwargs, values.__getitem__)
+        new.meta.update(node.meta)
+        values[node] = new
     return copied

@@ -117,6 +117,27 @@ def _each(literal: Any, count: int) -> list[int] | None:
     return numbers if len(numbers) == count and all(type(number) is int for number in numbers) else None
 
 
+def _mean(args: Sequence[Any]) -> Key | None:
+    x, dims, keep = (*args, False)[:3]
+    if len(args) > 3 or not _plain(x) or not dims:
+        return None
+    rank = len(x.shape)
+    over = {dim % rank for dim in dims if -rank <= dim < rank}
+    if len(over) != len(dims):  # out of range, or twice
+        return None
+    sizes = enumerate(x.shape)
+    shape = tuple(1 if dim in over else size for dim, size in sizes if keep or dim not in over)
+    return shape, packed(shape), x.dtype
+
+
+def _pooled(args: Sequence[Any]) -> Key | None:
+    x, sizes = args
+    if not _plain(x) or len(x.shape) != len(sizes) + 2 or not all(type(size) is int and size > 0 for size in sizes):
+        return None
+    shape = (*x.shape[:2], *sizes)
+    return (shape, packed(shape), x.dtype) if all(x.shape) else None
+
+
 def _layer_norm(args: Sequence[Any]) -> Key | None:
     x, shape = args[0], tuple(args[1])
     if not _plain(x) or not shape or x.shape[-len(shape) :] != shape:
@@ -142,6 +163,8 @@ _SHORTCUTS: dict[Any, Shortcut] = {
     **dict.fromkeys(BINARY_IN_PLACE, _in_place),
     **dict.fromkeys(_CONVOLUTIONS, _convolution),
     _aten.linear.default: _linear,
+    _aten.mean.dim: _mean,
+    **dict.fromkeys((getattr(_aten, f"adaptive_avg_pool{rank}d").default for rank in (1, 2, 3)), _pooled),
     _aten.layer_norm.default: _layer_norm,
     _aten.batch_norm.default: _batch_norm,
 }

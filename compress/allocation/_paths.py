@@ -39,7 +39,10 @@ def even(space: Space) -> Ranked:
 
 
 def _rows(space: Space, columns: list[NDArray[np.float64]]) -> Widths:
+    """Distinct rows in ascending order, for columns that all descend, and the least widths."""
     rows = np.stack([ladder.nearest(column) for ladder, column in zip(space.ladders, columns, strict=True)], axis=1)
     least = np.array([[ladder.rungs[0] for ladder in space.ladders]], np.int64)
-    rows = np.unique(np.concatenate([rows, least]), axis=0)
-    return np.where(space.free, rows, space.start)
+    rows = np.concatenate([rows, least])[::-1]
+    new = np.ones(len(rows), bool)
+    new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    return np.where(space.free, rows[new], space.start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -28,20 +29,21 @@ _POSITION = {
 def weight_sides(program: Program) -> dict[str, Sides]:
     """The sides of every stored weight that a layer multiplies with, by name, in graph order (tied ones once)."""
     found: dict[str, Sides] = {}
+    tensors = program.tensors
     for mode in (False, True):
         for node in program.graphs[mode].nodes:
-            name, sides = _weight(node, program)
+            name, sides = _weight(node, tensors)
             if name is not None:
                 found.setdefault(program.tied.get(name, name), sides)
     return found
 
 
-def _weight(node: fx.Node, program: Program) -> tuple[str | None, Sides]:
+def _weight(node: fx.Node, tensors: Mapping[str, torch.Tensor]) -> tuple[str | None, Sides]:
     if node.target in _POSITION:
         position, sides = _POSITION[node.target]
         return _stored(node, position), sides
     if node.target in PRODUCTS and (name := _stored(node, -1)) is not None:
-        rank = program.tensors[name].ndim
+        rank = tensors[name].ndim
         return name, Sides(rank - 1, max(rank - 2, 0))
     return None, Sides(0, 1)
 

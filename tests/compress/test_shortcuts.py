@@ -93,6 +93,24 @@ def test_layer_norm(shape: list[int], data: st.DataObject) -> None:
     assert not checked(_aten.layer_norm.default, blank(*shape), over, blank(*over, 2), None, 1e-5)
 
 
+@given(st.lists(SIZES, min_size=1, max_size=4), st.lists(st.integers(-5, 4), min_size=1, max_size=3), st.booleans())
+def test_mean(shape: list[int], dims: list[int], keep: bool) -> None:
+    sound = all(-len(shape) <= dim < len(shape) for dim in dims) and len({dim % len(shape) for dim in dims}) == len(
+        dims
+    )
+    assert checked(_aten.mean.dim, blank(*shape), dims, keep) == sound
+    assert not checked(_aten.mean.dim, blank(*shape, dtype=torch.int64), dims, keep)
+    assert not sound or checked(_aten.mean.dim, blank(*shape), dims)
+
+
+@given(SIZES, SIZES, st.lists(SIZES, min_size=1, max_size=3), st.data())
+def test_adaptive_pooling(batch: int, channels: int, image: list[int], data: st.DataObject) -> None:
+    pooled = data.draw(st.lists(st.integers(1, 3), min_size=len(image), max_size=len(image)))
+    target = (_aten.adaptive_avg_pool1d, _aten.adaptive_avg_pool2d, _aten.adaptive_avg_pool3d)[len(image) - 1].default
+    assert checked(target, blank(batch, channels, *image), pooled)
+    assert not checked(target, turned(*image[::-1], channels, batch + 1), pooled)
+
+
 def test_batch_norm() -> None:
     rest = [blank(3)] * 4
     for training in (False, True):
