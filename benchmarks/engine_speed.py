@@ -67,10 +67,15 @@ def main() -> None:
             str(options.turns),
             "--limit",
             str(options.limit),
+            *(["--alone"] if options.alone else []),
         ]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         lines = [line for line in found.stdout.splitlines() if line.startswith("{")]
-        row = json.loads(lines[-1]) if lines else {"network": name, "failed": found.stderr.strip()[-300:]}
+        row = (
+            json.loads(lines[-1])
+            if lines
+            else {"network": name, "failed": f"{found.returncode}: {found.stderr.strip()[-300:]}"}
+        )
         with options.results.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
         print(_line(row), flush=True)
@@ -89,6 +94,8 @@ def _compared(name: str, options: argparse.Namespace) -> dict[str, Any]:
         module = module.get_submodule("backbone")
     example = torch.randn(1, *models.default_input(f"torchvision:{name}"))
     program = compress.capture(module, (example,))
+    if options.alone:
+        module = nn.Identity()  # its weights need not stay beside those captured
     row: dict[str, Any] = {"network": name, "nodes": len(program.graphs[False].nodes)}
     row["weights_mb"] = round(sum(x.numel() * x.element_size() for x in program.tensors.values()) / 2**20)
 
@@ -108,7 +115,7 @@ def _compared(name: str, options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.turns):
         for kept, seconds in zip((mine, whole), ours(), strict=True):
             kept.append(seconds)
-        if "failed" not in row:
+        if "failed" not in row and not options.alone:
             try:
                 theirs.append(_torch_pruning(module, example, options.limit, row["weights_mb"]))
             except Exception as error:  # noqa: BLE001 - whatever goes wrong there is the result
@@ -346,6 +353,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--curve", action="store_true", help="synthetic networks of growing size instead")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--limit", type=int, default=60, help="CPU seconds for Torch-Pruning, each turn")
+    parser.add_argument("--alone", action="store_true", help="without Torch-Pruning: less memory")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -64,6 +64,7 @@ class Program:
         self.info = info or ProgramInfo()
         self._output_names = output_names
         self._parameters = dict(parameters)
+        self._parameter_names = frozenset(self._parameters)
         self._root = nn.Module()
         for name, tensor in tensors.items():
             if name not in self.tied:
@@ -88,7 +89,7 @@ class Program:
     @property
     def parameter_names(self) -> frozenset[str]:
         """Names of the tensors that are parameters; all others are buffers or constants."""
-        return frozenset(self._parameters)
+        return self._parameter_names
 
     @property
     def requires_grad(self) -> dict[str, bool]:

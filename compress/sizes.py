@@ -37,6 +37,7 @@ from compress.lengths import Lengths, rectangle
 from compress.memory import Activation, Timeline
 from compress.shapes import Shapes
 
+_AT_ONCE = 1 << 22  # numbers: choices of widths by terms, evaluated together
 Widths = NDArray[np.int64]
 Figures = NDArray[np.float64]
 
@@ -106,8 +107,13 @@ class SizeModel:
         """Evaluate ``macs``, ``params``, ``memory`` (bytes) or ``ratio`` (channels) for widths of shape (groups,) or
         (choices, groups).
         """
-        lengths, found = self._evaluated(widths), self._sums[measure]
-        return self._timeline.peak(found.summands(lengths)) if measure == "memory" else found.total(lengths)
+        found, rows = self._sums[measure], np.atleast_2d(widths)
+        parts = max(1, -(-len(rows) * max(len(found.terms), rows.shape[1]) // _AT_ONCE))
+        return np.concatenate([self._cost(found, part) for part in np.array_split(rows, parts)])
+
+    def _cost(self, found: _Sum, widths: NDArray[Any]) -> Figures:
+        lengths = self._table.evaluated(widths)
+        return self._timeline.peak(found.summands(lengths)) if found is self._sums["memory"] else found.total(lengths)
 
     def relative(self, measure: str, widths: NDArray[Any]) -> Figures:
         """Cost of each choice over the cost of the uncut network; 1 where there is nothing to count."""

@@ -8,21 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.allocation._ladder import Widths
-from compress.allocation._space import Space
+from compress.allocation._space import Space, spread
 
 Ranked = Sequence[NDArray[np.float64] | None]  # by group: its scores in ascending order; None where it has none
+
+_ROWS = 2048  # at most, of a path
 
 
 def by_share(space: Space) -> Widths:
     """The same share of every group, one row for each share that a ladder allows."""
-    shares = np.unique(np.concatenate([ladder.rungs / ladder.rungs[-1] for ladder in space.ladders]))[::-1]
+    shares = np.unique(np.concatenate([ladder.rungs / ladder.rungs[-1] for ladder in space.ladders]))
+    shares = spread(shares, _ROWS)[::-1]
     return _rows(space, [shares * ladder.rungs[-1] for ladder in space.ladders])
 
 
-def by_score(space: Space, ranked: Ranked, count: int = 2048) -> Widths:
+def by_score(space: Space, ranked: Ranked, count: int = _ROWS) -> Widths:
     """All atoms above a common threshold, one row for each of ``count`` thresholds."""
     every = np.unique(np.concatenate([*(scores for scores in ranked if scores is not None), np.zeros(1)]))
-    thresholds = every[np.unique(np.linspace(0, every.size - 1, count).astype(int))]
+    thresholds = spread(every, count)
     columns = [
         np.full(thresholds.size, ladder.rungs[-1], np.float64)
         if scores is None

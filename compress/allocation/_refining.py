@@ -11,6 +11,7 @@ from compress.allocation._space import Objective, Space
 _CLOSE = 0.001
 _PAIRS_TRIED, _ROUNDS, _GAIN = 128, 60, 0.005
 _JUMPS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+_MANY = 512  # of more moves than this several are made at once
 _MOVES = 400  # of more moves than this only so many are paired with each other
 
 
@@ -39,14 +40,29 @@ def refined_from_any(space: Space, starts: Widths, objective: Objective) -> Widt
 def _by_single_steps(space: Space, widths: Widths, objective: Objective) -> Widths:
     best = float(space.value(widths, objective)[0])
     while float(space.misses(widths).max()) > _CLOSE:
-        moves, _ = space.moved(widths, [1])
+        moves, groups = space.moved(widths, [1])
         if not len(moves):
             break
         values = space.value(moves, objective)
+        if len(moves) > _MANY:
+            bundles = _bundles(widths, moves, groups, values)
+            moves, values = (
+                np.concatenate([moves, bundles]),
+                np.concatenate([values, space.value(bundles, objective)]),
+            )
         if float(values.min()) >= best:
             break
         best, widths = float(values.min()), moves[int(values.argmin())]
     return widths
+
+
+def _bundles(widths: Widths, moves: Widths, groups: NDArray[np.int64], values: NDArray[np.float64]) -> Widths:
+    """The best 2, 4, 8 ... moves of different groups at once: where there are many groups one is a small step."""
+    order = np.argsort(values, kind="stable")
+    _, first = np.unique(groups[order], return_index=True)
+    best = order[np.sort(first)]
+    together = widths + np.cumsum(moves[best] - widths, axis=0)
+    return together[[(1 << power) - 1 for power in range(1, best.size.bit_length())]]
 
 
 def _by_pairs(space: Space, widths: Widths, objective: Objective, jumps: list[int]) -> Widths:

@@ -17,8 +17,14 @@ from compress.allocation._target import TOLERANCE, Target
 
 Figures = NDArray[np.float64]
 Objective = Callable[[Figures], Figures]
+_MOVABLE = 512  # groups: so many make a difference small enough, and each costs an evaluation of the whole network
 _FEW = 1 << 16  # so few choices are all looked at
 _CROWDING = 0.3  # of a peak's distance counts what exceeds the target at other moments: lowering one of two equal peaks
+
+
+def spread(values: NDArray[Any], most: int) -> NDArray[Any]:
+    """All values, or so many evenly spread ones where there are more."""
+    return values[np.unique(np.linspace(0, values.size - 1, most).astype(np.int64))] if values.size > most else values
 
 
 def largest(misses: Figures) -> Figures:
@@ -77,9 +83,11 @@ class Space:
         return np.where(self.free, [int(ladder.rungs[rung]) for ladder in self.ladders], self.start)
 
     def moved(self, widths: Widths, steps: list[int]) -> tuple[Widths, NDArray[np.int64]]:
-        """Every choice in which one free group went so many steps up or down, and the group that went."""
+        """Every choice in which one free group went so many steps up or down, and the group that went; of very many
+        groups evenly spread ones.
+        """
         moves, groups = [], []
-        for position in np.flatnonzero(self.free).tolist():
+        for position in spread(np.flatnonzero(self.free), _MOVABLE).tolist():
             for width in self.ladders[position].jumps(int(widths[position]), steps):
                 moved = widths.copy()
                 moved[position] = width
