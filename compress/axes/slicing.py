@@ -77,6 +77,6 @@ def _blocks(count: int, elements: int, *, whole: bool) -> Iterator[tuple[int, in
     """Stretches of the first dimension; one stretch where there is no need, or parts of the result would not lie
     together.
     """
-    step = count if whole else max(1, _BLOCK * count // max(elements, 1))
+    step = max(1, count if whole else _BLOCK * count // max(elements, 1))
     for start in range(0, count, step):
         yield start, min(start + step, count)
