@@ -2,6 +2,7 @@
 
     python benchmarks/engine_speed.py --only 'resnet*' --results runs/speed.jsonl  # torchvision networks by pattern
     python benchmarks/engine_speed.py --curve --results runs/curve.jsonl           # synthetic, to 20,000 nodes
+                                                                                   # and 16,384 channels
 
 Seconds are CPU time of one thread without imports and capture: analysis, plan, surgery and report here (``whole``), and
 the same without the report, which counts both networks and has no counterpart there (``seconds``); building the
@@ -27,7 +28,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,12 @@ from typing import Any
 import torch
 from torch import nn
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 DETECTORS = ("rcnn", "retinanet", "fcos", "ssd")  # their backbone is taken: what follows depends on the data
 LEFT_OUT = ("raft", "quantized")  # cannot be captured; no floating-point weights
-SIZES = (250, 1000, 4000, 20000)
+SIZES = ("250", "1000", "4000", "20000", "wide:256", "wide:1024", "wide:4096", "wide:16384")
+KINDS = ("chain", "attention")
 
 
 class LateError(Exception):
@@ -203,98 +207,31 @@ def _limited(seconds: int) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
-class Residual(nn.Module):
-    """Bottleneck blocks on one stream."""
-
-    def __init__(self, blocks: int, width: int = 64) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, width, 3)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, width, 1))
-            for _ in range(blocks)
-        )
-        self.head = nn.Linear(width, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.stem(x)
-        for block in self.blocks:
-            x = x + block(x)
-        return self.head(x.mean((2, 3)))
-
-
-class Dense(nn.Module):
-    """Dense blocks of eight layers, each seeing all before it, with a transition between."""
-
-    def __init__(self, blocks: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 32, 3)
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(nn.Conv2d(32 + 16 * at, 16, 1) for at in range(8)) for _ in range(blocks)
-        )
-        self.moves = nn.ModuleList(nn.Conv2d(32 + 16 * 8, 32, 1) for _ in range(blocks))
-        self.head = nn.Linear(32, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.stem(x)
-        for layers, move in zip(self.blocks, self.moves, strict=True):
-            for layer in layers:
-                x = torch.cat([x, torch.relu(layer(x))], 1)
-            x = move(x)
-        return self.head(x.mean((2, 3)))
-
-
-class Transformer(nn.Module):
-    """Pre-norm blocks with four heads over a sequence of feature maps."""
-
-    def __init__(self, blocks: int, width: int = 64) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, width, 4, 4)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * blocks))
-        self.ins = nn.ModuleList(nn.Linear(width, 3 * width) for _ in range(blocks))
-        self.outs = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
-        self.ups = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(blocks))
-        self.downs = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(blocks))
-        self.head = nn.Linear(width, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.stem(x).flatten(2).transpose(1, 2)
-        for at in range(len(self.ins)):
-            parts = self.ins[at](self.norms[2 * at](x)).chunk(3, -1)
-            q, k, v = (part.reshape(part.shape[0], part.shape[1], 4, 16).transpose(1, 2) for part in parts)
-            seen = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-            x = x + self.outs[at](seen)
-            x = x + self.downs[at](torch.relu(self.ups[at](self.norms[2 * at + 1](x))))
-        return self.head(x.mean(1))
-
-
-KINDS: dict[str, Callable[[int], nn.Module]] = {"residual": Residual, "dense": Dense, "transformer": Transformer}
-
-
 def _grown(name: str, turns: int) -> dict[str, Any]:
-    """One synthetic network of about so many nodes in its evaluation graph."""
+    """A network of about so many nodes (``chain:4000``), or of so many channels and few nodes (``chain:wide:4096``)."""
     import compress
+    from benchmarks.engine_graphs import attention, chain
     from compress.meta_calls import forget
 
-    kind, _, size = name.partition(":")
-    few, more = (len(compress.capture(KINDS[kind](n), _image()).graphs[False].nodes) for n in (2, 4))
-    blocks = max(1, round((int(size) - few) / ((more - few) / 2)) + 2)
-    program = compress.capture(KINDS[kind](blocks), _image())
+    kind, *wide, size = name.split(":")
+    make = {"chain": chain, "attention": attention}[kind]
+    if wide:
+        program = make(2, width=int(size))
+    else:
+        few, more = (len(make(blocks).graphs[False].nodes) for blocks in (1, 2))
+        program = make(max(1, round((int(size) - few) / (more - few)) + 1))
     row: dict[str, Any] = {"network": name, "nodes": len(program.graphs[False].nodes)}
     row["weights_mb"] = round(sum(x.numel() * x.element_size() for x in program.tensors.values()) / 2**20, 1)
-    seconds = []
-    for _ in range(turns):
+    whole = []
+    for _ in range(turns + 1):
         forget()
         gc.collect()
-        _back(256)
+        _back(row["weights_mb"] + 256)
         before, begun = _resident(), time.process_time()
         compress.prune(program, "macs=0.5")
-        seconds.append(time.process_time() - begun)
+        whole.append(time.process_time() - begun)
         row.setdefault("peak_mb", round(_peak() - before))
-    return row | {"seconds": round(statistics.median(seconds), 3), "turns": [seconds, []]}
-
-
-def _image() -> tuple[torch.Tensor, ...]:
-    return (torch.randn(2, 3, 16, 16),)
+    return row | {"whole": round(statistics.median(whole[1:]), 3), "turns": [whole]}
 
 
 def _resident() -> float:
@@ -315,13 +252,10 @@ def _status(key: str) -> float:
 def _exponents(rows: list[dict[str, Any]]) -> None:
     """Fit seconds ~ nodes ** exponent over each kind's points, in logarithms."""
     for kind in KINDS:
-        points = [row for row in rows if row["network"].startswith(kind) and "seconds" in row]
+        points = [row for row in rows if row["network"].startswith(kind) and ":wide:" not in row["network"]]
         if len(points) > 1:
-            for column in ("seconds", "peak_mb"):
-                x = [math.log(row["nodes"]) for row in points]
-                y = [math.log(max(row[column], 1e-3)) for row in points]
-                slope = statistics.linear_regression(x, y).slope
-                print(f"{kind}: {column} grow with nodes to the power of {slope:.2f}")
+            x, y = ([math.log(row[column]) for row in points] for column in ("nodes", "whole"))
+            print(f"{kind}: seconds grow with nodes to the power of {statistics.linear_regression(x, y).slope:.2f}")
 
 
 def _networks(pattern: str) -> list[str]:
