@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from compress import operators
 from compress.errors import ExportError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -39,10 +40,12 @@ class Port:
 class Session:
     """A loaded ONNX file on ONNX Runtime's CPU provider, with its default graph optimisations.
 
-    ``without`` leaves some of these out by name; None leaves out all of them.
+    ``without`` leaves some of these out by name; None leaves out all of them. ``library`` holds the sparse operators,
+    where it does not lie beside the file. In a session that is ``measured``, idle threads do not spin.
 
     Raises:
         ExportError: ONNX Runtime cannot load the file; its own reason is in the message.
+        InputError: the file has sparse operators, and their library is not beside it.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Session:
         where: str | None = None,
         threads: int = 0,
         without: Sequence[str] | None = (),
+        library: Path | None = None,
+        measured: bool = False,
     ) -> None:
         import onnxruntime
 
@@ -60,6 +65,12 @@ class Session:
         options.intra_op_num_threads = threads
         if without is None:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if measured:
+            options.add_session_config_entry("session.force_spinning_stop", "1")
+        if library is not None:
+            operators.register_library(options, library)
+        elif not isinstance(source, bytes):
+            operators.register(options, source)
         self._where = where or ("ONNX model" if isinstance(source, bytes) else Path(source).name)
         try:
             self._session = onnxruntime.InferenceSession(
@@ -88,7 +99,7 @@ def random_feed(ports: Sequence[Port], batch: int, seed: int = SEED) -> Feed:
     ``batch`` replaces a dynamic first axis. Raises :class:`ExportError` where another axis is dynamic.
     """
     generator = np.random.default_rng(seed + batch)
-    return {port.name: _random(generator, port.dtype, concrete_shape(port, batch)) for port in ports}
+    return {port.name: random_array(generator, port.dtype, concrete_shape(port, batch)) for port in ports}
 
 
 def concrete_shape(port: Port, batch: int) -> tuple[int, ...]:
@@ -111,7 +122,8 @@ def first_line(error: BaseException) -> str:
     return next((line.rstrip(".") for line in lines if line), type(error).__name__)
 
 
-def _random(generator: np.random.Generator, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+def random_array(generator: np.random.Generator, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    """Return one random input, as :func:`random_feed` makes them."""
     if dtype.kind == "f":
         return generator.standard_normal(shape).astype(dtype)
     # Two is the one range that every table of indices has.

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("models", "compress", "exporters", "deploy")
-LEAVES = {"compress.errors", "compress.files"}
+LEAVES = {"compress.errors", "compress.files", "compress.operators"}
 OVER_ALL = ("compress.pipeline", "compress.cli")
 HEAVY = {"torch", "torchvision", "timm", "onnx", "onnxruntime", "onnxscript", "accelerate", "plotly", "tensorrt"}
 OPTIONAL = {"tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "openvino", "cv2"}

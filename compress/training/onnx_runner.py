@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from compress import operators
 from compress.data.source import DataSource
 from compress.errors import DataError, InputError
 from compress.training.losses import Outputs
@@ -39,6 +40,7 @@ class OnnxRunner:
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
+        operators.register(options, path)
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from compress import operators
 from compress.errors import InputError
 from deploy.runtimes.base import Array, Description, InputSpec, Runtime, Session
 
@@ -45,6 +46,7 @@ class OnnxRuntimeCpu(Runtime):
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 4  # failures arrive as exceptions; logging them too would say them twice
         options.add_session_config_entry("session.force_spinning_stop", _SETTINGS["session.force_spinning_stop"])
+        operators.register(options, path)
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDER])
         except Exception as error:  # its exception classes share no narrower base

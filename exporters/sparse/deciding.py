@@ -1,0 +1,210 @@
+"""Decide for every layer of a graph whether it becomes sparse, by rule or by measuring, and make the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+
+from compress.operators import DOMAIN
+from exporters._runtime import Session
+from exporters.sparse import layers
+from exporters.sparse.choice import expect
+from exporters.sparse.folding import fold_batch_norms
+from exporters.sparse.layers import Layer
+from exporters.sparse.proving import make_feed
+from exporters.sparse.sizes import Shape, places_of, shapes_at
+from exporters.sparse.storage import Packed, block_of, pack
+from exporters.sparse.timing import Paired, compare, compare_layer
+
+if TYPE_CHECKING:
+    import onnx
+
+OPERATORS_VERSION = 1
+SECONDS_A_LAYER = 0.25
+SECONDS_A_NETWORK = 4.0
+FEWEST_ZEROS = 0.2
+"""A layer with a smaller share of zeros is not taken for sparse."""
+STRICTNESS = (0.9, 0.7, 0.5)
+"""Layers whose measured ratio sparse / dense is below these become sparse, in turn; the fastest network is taken."""
+
+Progress = Callable[[str], None]
+
+
+def silent(_what: str) -> None:
+    """Drop the message."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """For what the layers are chosen, and the library of this machine to run them with."""
+
+    library: Path
+    threads: int
+    batch: int
+    sizes: dict[str, int]
+
+
+@dataclass
+class LayerReport:
+    """What was decided on one layer, and why. Times in milliseconds, ratios sparse / dense; None: not measured."""
+
+    name: str
+    kind: str
+    weight: list[int] | None
+    pattern: str | None
+    zeros: float | None
+    chosen: bool
+    why: str
+    input: list[int | None] | None = None
+    expected_ratio: float | None = None
+    measured: dict[str, float] | None = None
+    fused: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Decision:
+    """The graph, what was decided on each layer, and how the network does as a whole, where that was measured."""
+
+    proto: onnx.ModelProto
+    reports: list[LayerReport]
+    network: Paired | None
+    notes: list[str]
+
+    @property
+    def chosen(self) -> list[LayerReport]:
+        """The layers that are sparse."""
+        return [report for report in self.reports if report.chosen]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the graph as JSON types."""
+        network = asdict(self.network) if self.network else None
+        return {"layers": [asdict(report) for report in self.reports], "network": network, "notes": self.notes}
+
+
+@dataclass
+class _Candidate:
+    number: int  # of the layer among all that were found
+    packed: Packed
+    input: Shape | None
+    report: LayerReport
+    ratio: float = 1.0
+
+
+class Survey:
+    """The layers of one dense graph."""
+
+    def __init__(self, proto: onnx.ModelProto, where: str, conditions: Conditions, progress: Progress) -> None:
+        self._proto, self._where, self._conditions, self._progress = proto, where, conditions, progress
+        self._shapes = shapes_at(proto, conditions.batch, conditions.sizes)
+        self.reports: list[LayerReport] = []
+        self._candidates: list[_Candidate] = []
+        self._found: list[Layer | str] = []
+        for number, (node, found) in enumerate(layers.find(self._graph())):
+            self._found.append(found)
+            self.reports.append(self._survey(number, node, found))
+
+    def _graph(self) -> ir.Model:
+        model = ir.from_proto(self._proto)
+        fold_batch_norms(model)
+        return model
+
+    def _survey(self, number: int, node: ir.Node, found: Layer | str) -> LayerReport:
+        report = LayerReport(str(node.name), node.op_type, None, None, None, False, "")
+        if isinstance(found, str):
+            report.why = found
+            return report
+        report.weight, report.zeros = [*found.matrix.shape], found.zeros
+        if found.zeros < FEWEST_ZEROS:
+            report.why = "hardly any zeros"
+            return report
+        packed = pack(found.matrix, block_of(found.matrix, found.rows_in_group))
+        report.pattern = packed.pattern
+        shape = self._shapes.get(str(found.x.name))
+        report.input = None if shape is None else list(shape)
+        expected = expect(found, packed, places_of(found.operator, self._shapes.get(str(found.output.name))))
+        report.expected_ratio, report.why = expected.ratio, expected.why
+        report.chosen = expected.chosen
+        self._candidates.append(_Candidate(number, packed, shape, report, expected.ratio or 1.0))
+        return report
+
+    def decide(self, *, measure: bool) -> Decision:
+        """Return the graph with the layers that are worth it sparse; the dense graph as it is where none are."""
+        decision = self._by_measuring() if measure else self._by_rule()
+        if not decision.chosen and not decision.notes:
+            decision.notes.append("no layer is expected to be faster sparse: the file is the dense one")
+        return decision
+
+    def _by_rule(self) -> Decision:
+        for candidate in self._candidates:
+            candidate.report.why = f"by rule: {candidate.report.why}"
+        chosen = [candidate for candidate in self._candidates if candidate.report.chosen]
+        return Decision(self._made(chosen), self.reports, None, [])
+
+    def _by_measuring(self) -> Decision:
+        for done, candidate in enumerate(self._candidates):
+            self._progress(f"measuring {candidate.report.name} ({done + 1} of {len(self._candidates)})")
+            self._measure(candidate)
+        fast = [[one for one in self._candidates if one.ratio < most] for most in STRICTNESS]
+        tried = [choice for number, choice in enumerate(fast) if choice and choice not in fast[:number]]
+        results: list[tuple[Paired, list[_Candidate], onnx.ModelProto]] = []
+        for choice in tried:
+            self._progress(f"measuring the network with {len(choice)} sparse layers")
+            made = self._made(choice)
+            results.append((self._whole(made), choice, made))
+        network, choice, made = min(results, key=lambda result: result[0].ratio, default=(None, [], self._proto))
+        notes: list[str] = []
+        if network is not None and network.high >= 1.0:
+            notes.append(
+                f"as a whole the network is not faster sparse ({network.sparse:.3g} ms against {network.dense:.3g} ms "
+                "dense): the file is the dense one"
+            )
+            choice, made = [], self._proto
+        for candidate in self._candidates:
+            candidate.report.chosen = candidate in choice
+        if not choice and not notes:
+            notes.append("no layer was measured to be faster sparse: the file is the dense one")
+        return Decision(made, self.reports, network, notes)
+
+    def _measure(self, candidate: _Candidate) -> None:
+        found = self._found[candidate.number]
+        assert isinstance(found, Layer), "candidates are layers"
+        if candidate.input is None or None in candidate.input:
+            candidate.report.why = "not measured: the size of its input is not known"
+            candidate.ratio = 1.0
+            return
+        shape = tuple(size for size in candidate.input if size is not None)
+        library, threads = self._conditions.library, self._conditions.threads
+        took = compare_layer(found, candidate.packed, shape, library, threads=threads, seconds=SECONDS_A_LAYER)
+        candidate.ratio = took.ratio
+        candidate.report.measured = asdict(took)
+        candidate.report.why = f"measured: {took.sparse:.3g} ms sparse, {took.dense:.3g} ms dense"
+
+    def _made(self, chosen: Sequence[_Candidate]) -> onnx.ModelProto:
+        """The graph with these layers sparse."""
+        from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+        if not chosen:
+            return self._proto
+        model = self._graph()
+        found = [layer for _, layer in layers.find(model)]
+        taken: set[ir.Node] = set()
+        for candidate in chosen:
+            layer = found[candidate.number]
+            assert isinstance(layer, Layer), "candidates are layers"
+            layers.extend(layer, taken)
+            candidate.report.fused = list(layer.fused)
+            layers.replace(model, layer, candidate.packed.values, candidate.packed.mask, candidate.packed.block)
+        RemoveUnusedNodesPass()(model)
+        model.opset_imports[DOMAIN] = OPERATORS_VERSION
+        return ir.to_proto(model)
+
+    def _whole(self, made: onnx.ModelProto) -> Paired:
+        threads, library = self._conditions.threads, self._conditions.library
+        dense = Session(self._proto.SerializeToString(), where=self._where, threads=threads, measured=True)
+        sparse = Session(made.SerializeToString(), where=self._where, threads=threads, library=library, measured=True)
+        feed = make_feed(self._proto, dense, self._conditions.batch, self._conditions)
+        return compare(dense, sparse, feed, seconds=SECONDS_A_NETWORK)

@@ -1,0 +1,62 @@
+"""Where the sparse operators' library is: in the installation, or built once into this user's cache."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from compress.errors import UnavailableError
+from compress.operators import PLATFORMS, host, library_name
+from exporters.sparse import compiler
+
+INSTALLED = Path(__file__).parent / "lib"
+"""Where an installation that was built with a compiler has it."""
+
+
+def find(platform: str | None = None) -> Path:
+    """Return the library for ``platform`` (this machine's where None), built now where that was not done before.
+
+    It is built at most once for each state of its sources, by whichever process comes first; the others wait.
+
+    Raises:
+        UnavailableError: the platform is not supported, or there is no library and no compiler to make it.
+    """
+    wanted = platform or host()
+    if wanted not in PLATFORMS:
+        raise UnavailableError(
+            f"the sparse operators have no library for {wanted}", hint=f"there is one for {', '.join(PLATFORMS)}"
+        )
+    installed = INSTALLED / library_name(wanted)
+    if installed.is_file():
+        return installed
+    cached = cache_folder() / compiler.key(wanted) / library_name(wanted)
+    if not cached.is_file():
+        with _alone(cached.parent):
+            if not cached.is_file():
+                compiler.compile_library(cached, wanted)
+    return cached
+
+
+def cache_folder() -> Path:
+    """Return the folder that holds built libraries: ``compress-toolchain/sparse`` in the user's cache."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "compress-toolchain" / "sparse"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a lock on ``folder``, which is made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "lock", "w")  # noqa: SIM115 - closed below; opening is what may fail
+    except OSError as error:
+        raise UnavailableError(
+            f"the sparse operators' library cannot be kept in {folder} ({error.strerror})",
+            hint="set XDG_CACHE_HOME to a folder that can be written to",
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,71 @@
+"""Does the sparse file compute what the dense one does?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compress.errors import ExportError
+from exporters._numerics import Figures, OutputFigures
+from exporters._runtime import SEED, Feed, Port, Session, random_array
+from exporters.sparse.sizes import shapes_at
+
+if TYPE_CHECKING:
+    import onnx
+
+    from exporters.sparse.deciding import Conditions
+
+BATCHES = (1, 3)
+
+
+def prove(dense: onnx.ModelProto, sparse: bytes, where: str, conditions: Conditions) -> dict[str, Any]:
+    """Run both on random inputs at batch 1 and 3, and return how far they are apart.
+
+    The reference is the dense file without ONNX Runtime's optimisations; what these alone move its outputs by is taken
+    for the rounding noise of float32, of which a small multiple is allowed.
+
+    Raises:
+        ExportError: they are further apart than that, or one cannot be run.
+    """
+    data = dense.SerializeToString()
+    plain = Session(data, where=where, without=None)
+    optimised = Session(data, where=where)
+    other = Session(sparse, where=where, library=conditions.library)
+    figures = Figures([OutputFigures(port.name, exact=port.dtype.kind != "f") for port in plain.outputs], "")
+    for batch in BATCHES if any(_is_dynamic(port) for port in plain.inputs) else (1,):
+        feed = make_feed(dense, plain, batch, conditions)
+        figures.batches.append(batch)
+        figures.samples += batch
+        results = [session.run(feed) for session in (other, plain, optimised)]
+        for output, actual, reference, rounded in zip(figures.outputs, *results, strict=True):
+            output.add(actual, reference, rounded)
+    worst = figures.worst
+    if not worst.passed:
+        raise ExportError(
+            f"with sparse operators it differs: output {worst.name!r} is off by {worst.max_error:.3g} of its largest "
+            f"magnitude, {worst.allowed:.3g} is allowed (float32 noise {worst.float32_noise:.3g}); nothing was written",
+            where=where,
+            hint="this is a fault of the sparse operators: please report it with the network",
+        )
+    runtime = f"onnxruntime {plain.version} CPU"
+    return figures.to_dict() | {"reference": "the dense ONNX file without optimisations", "runtime": runtime}
+
+
+def make_feed(proto: onnx.ModelProto, session: Session, batch: int, conditions: Conditions) -> Feed:
+    """Return random inputs at a batch size. Raises :class:`ExportError` where another dynamic axis has no size."""
+    shapes = shapes_at(proto, batch, conditions.sizes)
+    generator = np.random.default_rng(SEED + batch)
+    feed: Feed = {}
+    for port in session.inputs:
+        shape = [size for size in shapes.get(port.name, ()) if size is not None]
+        if len(shape) != len(port.shape):
+            raise ExportError(
+                f"input {port.name!r} has a dynamic axis beside the batch", hint="give its size, such as --size height=224"
+            )
+        feed[port.name] = random_array(generator, port.dtype, tuple(shape))
+    return feed
+
+
+def _is_dynamic(port: Port) -> bool:
+    return bool(port.shape) and port.shape[0] is None
