@@ -1,9 +1,10 @@
-"""Everything is said in pyproject.toml, but for one step: the sparse operators' library is compiled where that works."""
+"""All is said in pyproject.toml, but for one step: the sparse operators' library is compiled where that works."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -57,7 +58,7 @@ class BuildSparse(Command):
 class BuildWithSparse(build):
     """The usual steps, and that one."""
 
-    sub_commands = [*build.sub_commands, ("build_sparse", None)]
+    sub_commands: ClassVar = [*build.sub_commands, ("build_sparse", None)]
 
 
 class PlatformWheel(bdist_wheel):

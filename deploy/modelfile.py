@@ -9,6 +9,7 @@ from typing import Any
 
 from compress.errors import InputError, UnavailableError
 from compress.files import sha256_file
+from compress.operators import DOMAIN
 from deploy.records import ModelFile
 
 _PRECISIONS = {
@@ -23,6 +24,8 @@ _PRECISIONS = {
 }
 # Below this share of the weights a type is a detail (a zero point, a table), not the precision of the network.
 _SHARE = 0.02
+
+_MASK = 2  # the input of sparse operators that says where their values belong
 
 _NETWORKS = (".pt2", ".pt", ".pth", ".th", ".bin", ".safetensors")
 
@@ -123,7 +126,10 @@ def _precision(model: Any) -> str:
     import onnx
 
     elements: dict[str, int] = {}
+    masks = {node.input[_MASK] for node in model.graph.node if node.domain == DOMAIN and len(node.input) > _MASK}
     for tensor in _tensors(model.graph):
+        if tensor.name in masks:
+            continue
         label = _PRECISIONS.get(onnx.TensorProto.DataType.Name(tensor.data_type))
         if label:
             count = 1

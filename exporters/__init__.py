@@ -12,6 +12,8 @@ _HOMES = {
     "EngineSet": "exporters.engines",
     "build_engines": "exporters.engines",
     "convert_fp16": "exporters.fp16",
+    "sparsify_onnx": "exporters.sparse.sparsify",
+    "store_sparse": "exporters.sparse.coo",
     "to_onnx": "exporters.onnx_export",
     "to_tensorrt": "exporters.engines",
 }
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from exporters.engines import to_tensorrt as to_tensorrt
     from exporters.fp16 import convert_fp16 as convert_fp16
     from exporters.onnx_export import to_onnx as to_onnx
+    from exporters.sparse.coo import store_sparse as store_sparse
+    from exporters.sparse.sparsify import sparsify_onnx as sparsify_onnx
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ class Artifact:
     Attributes:
         path: the file.
         sha256: the hash of its content, 64 hexadecimal digits.
-        kind: ``onnx``, ``onnx-fp16`` or ``tensorrt``.
+        kind: ``onnx``, ``onnx-fp16``, ``onnx-sparse``, ``onnx-sparse-storage`` or ``tensorrt``.
         status: ``verified``, or for engines what was done short of running them.
         verification: numerical figures (``max_error``, ``allowed``, ``float32_noise``, ``samples`` ...); errors are
             relative to the largest magnitude of the output. Empty where nothing was executed.

@@ -9,11 +9,14 @@ import click
 
 from compress.cli.console import Console
 from compress.cli.interrupt import resumable
-from compress.cli.options import force_option, json_option, loading_options, take
-from compress.pipeline.tables import size
+from compress.cli.options import force_option, json_option, loading_options, parse_sizes, take
+from compress.operators import PLATFORMS
+from compress.pipeline.sparse_export import SparseOptions, summary
+from compress.pipeline.tables import percent, size
 
 if TYPE_CHECKING:
     from compress.pipeline.export import ExportOutcome
+    from exporters import Artifact
 
 _INCOMPLETE = 2  # an engine that was asked for is missing, and the reason was given
 
@@ -23,6 +26,8 @@ Examples:
   compress export small.pt2 --onnx --trt -o out    ONNX and TensorRT engines
   compress export --trt                            the newest network this tool wrote in this folder
   compress export small.pt2 --trt --precision fp16 --compute-capability 8.7
+  compress export sparse.pt2 --onnx --sparse       operators that skip zeros, and the library that has them
+  compress export any.onnx --sparse --measure      the same, chosen by measuring on this machine
 """
 
 
@@ -48,20 +53,42 @@ Examples:
     show_default=True,
     help="Precision of the engines; repeatable.",
 )
+@click.option("--sparse", is_flag=True, help="Write ONNX whose operators skip zeros, and the library that has them.")
+@click.option(
+    "--target-platform",
+    type=click.Choice(PLATFORMS),
+    help="Machine to write the library of --sparse for  [this one]",
+)
+@click.option("--measure", is_flag=True, help="Choose sparse layers by measuring on this machine, not by rule.")
+@click.option("--sparse-storage", is_flag=True, help="Write ONNX that stores zeros sparsely: smaller, nothing faster.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="For --measure.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Sparse layers are chosen for.")
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    metavar="NAME=N",
+    callback=parse_sizes,
+    help="Size of another dynamic dimension of the input that sparse layers are chosen for; repeatable.",
+)
 @click.option("--data", metavar="REF", help="Verify on real inputs from this data set as well as random ones.")
 @loading_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="[the checkpoint's folder]")
 @force_option
 @json_option
 def command(checkpoint: Path | None, as_json: bool, **options: Any) -> None:
-    """Write CHECKPOINT as ONNX and TensorRT engines, verified against the network as far as they can run here."""
+    """Write CHECKPOINT as ONNX and TensorRT engines, verified against the network as far as they can run here.
+
+    CHECKPOINT may be an ONNX file for --sparse, --sparse-storage and --trt.
+    """
     from compress.pipeline.export import ExportRequest, run
     from compress.pipeline.loading import Loading
 
     console = Console(as_json=as_json)
     loading = take(Loading, options)
+    sparse = take(SparseOptions, options)
     with resumable("what was written is whole; run the same command again, with --force to replace it"):
-        outcome = run(ExportRequest(checkpoint=checkpoint, loading=loading, **options), console)
+        outcome = run(ExportRequest(checkpoint=checkpoint, loading=loading, sparse=sparse, **options), console)
     console.result(outcome.record)
     show(outcome, console)
     if outcome.failures:
@@ -79,9 +106,30 @@ def show(outcome: ExportOutcome, console: Console) -> None:
                 f"{item.path.name}: largest error {figures['max_error']:.2g} of the output's scale on "
                 f"{figures['samples']} samples ({figures['allowed']:.2g} allowed)"
             )
+        if "layers" in item.metadata and item.kind == "onnx-sparse":
+            _show_layers(item, console)
     for failure in outcome.failures:
         console.line(
             f"no engine for compute capability {failure.compute_capability}, {failure.precision}: {failure.reason}"
         )
     count = len(outcome.artifacts)
     console.line(f"wrote {count} {'file' if count == 1 else 'files'} and {outcome.record_path}")
+
+
+def _show_layers(item: Artifact, console: Console) -> None:
+    """Print what was decided on the layers that have zeros, and on the whole."""
+    rows = [
+        (
+            layer["name"],
+            "x".join(map(str, layer["weight"])),
+            layer["pattern"],
+            percent(layer["zeros"]),
+            "sparse" if layer["chosen"] else "dense",
+            layer["why"],
+        )
+        for layer in item.metadata["layers"]
+        if layer["pattern"]
+    ]
+    console.table(("layer", "weight", "pattern", "zeros", "chosen", "why"), rows)
+    for line in summary(item):
+        console.line(line)

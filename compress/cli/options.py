@@ -167,7 +167,7 @@ def measuring_options(function: Decorated) -> Decorated:
             "sizes",
             multiple=True,
             metavar="NAME=N",
-            callback=_sizes,
+            callback=parse_sizes,
             help="Size of another dynamic dimension of the input, such as height=224; repeatable.",
         ),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For inputs and order."),
@@ -211,7 +211,8 @@ def parse_share(_context: click.Context, _parameter: click.Parameter, value: str
     return share
 
 
-def _sizes(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+def parse_sizes(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    """Parse ``NAME=N`` options into a mapping of dimension names to sizes."""
     sizes: dict[str, int] = {}
     for value in values:
         name, _, number = value.rpartition("=")

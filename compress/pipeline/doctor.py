@@ -32,7 +32,7 @@ def examine() -> list[Finding]:
     from models import torchvision_shim
 
     torchvision_shim.ensure()
-    return [_python(), *map(_package, REQUIRED), *_runtimes(), _tensorrt(), _gpu(), _disk()]
+    return [_python(), *map(_package, REQUIRED), *_runtimes(), _sparse(), _tensorrt(), _gpu(), _disk()]
 
 
 def _python() -> Finding:
@@ -62,6 +62,16 @@ def _runtimes() -> list[Finding]:
         Finding(f"runtime {name}", "ok" if reason is None else "note", reason or "can be measured")
         for name, reason in deploy.runtimes.names().items()
     ]
+
+
+def _sparse() -> Finding:
+    from exporters.sparse import library
+
+    try:
+        found = library.find()
+    except UnavailableError as error:
+        return Finding("sparse operators", "missing", error.what, error.hint)
+    return Finding("sparse operators", "ok", f"{found.name} ({found.stat().st_size / 1e3:.0f} kB)")
 
 
 def _tensorrt() -> Finding:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress.errors import InputError
 from compress.files import sha256_file
-from compress.pipeline.export import RECORD_SUFFIX, RECORD_VERSION
+from compress.pipeline.export import ONNX_SUFFIX, RECORD_SUFFIX, RECORD_VERSION
 from compress.pipeline.finetuning import Metrics
 from compress.pipeline.loading import Loading, open_program
 from compress.pipeline.reporter import Reporter
@@ -132,4 +132,6 @@ def _recorded_program(onnx: Path, record: dict[str, Any], reporter: Reporter) ->
     if sha256_file(path) != record["source"]["sha256"]:
         reporter.say(f"{onnx.name}: {path} has changed since the export, so it is not used")
         return None
+    if path.suffix == ONNX_SUFFIX:
+        return _recorded_program(path, _read_record(path, reporter), reporter)
     return path

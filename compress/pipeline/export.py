@@ -17,6 +17,8 @@ from compress.files import check_writable, sha256_file, write_text
 from compress.pipeline.finetuning import TrainingOptions, load_data
 from compress.pipeline.loading import Loading, newest_program, open_program, require_file
 from compress.pipeline.reporter import Reporter
+from compress.pipeline.sparse_export import SparseOptions
+from compress.pipeline.sparse_export import write as write_sparse
 
 if TYPE_CHECKING:
     from compress import Program
@@ -25,15 +27,20 @@ if TYPE_CHECKING:
 
 RECORD_VERSION = 1
 RECORD_SUFFIX = ".export.json"
+ONNX_SUFFIX = ".onnx"
 REAL_SAMPLES = 32
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """Everything that the export job needs to know. ``checkpoint`` None means the newest Program in this folder."""
+    """Everything that the export job needs to know. ``checkpoint`` None means the newest Program in this folder.
+
+    It may also be an ONNX file, which is taken as it is.
+    """
 
     checkpoint: Path | None
     loading: Loading = field(default_factory=Loading)
+    sparse: SparseOptions = field(default_factory=SparseOptions)
     onnx: bool = False
     trt: bool = False
     capabilities: tuple[str, ...] = ("8.6", "8.9")
@@ -41,6 +48,11 @@ class ExportRequest:
     data: str | None = None
     output: Path | None = None
     force: bool = False
+
+    @property
+    def writes_onnx(self) -> bool:
+        """Whether the dense ONNX file is wanted for itself; it is where nothing else is."""
+        return self.onnx or not (self.trt or self.sparse.wanted)
 
 
 @dataclass(frozen=True)
@@ -85,19 +97,43 @@ def run(request: ExportRequest, reporter: Reporter) -> ExportOutcome:
     checkpoint = _checkpoint(request, reporter)
     folder = request.output or checkpoint.parent
     destinations = Destinations(folder, checkpoint.stem)
-    _check(request, destinations)
-    program = open_program(checkpoint, request.loading, reporter)
-    samples = _samples(request, program, reporter)
-    folder.mkdir(parents=True, exist_ok=True)
-    artifacts: list[Artifact] = []
-    with _onnx_path(request, destinations) as onnx_path:
-        artifacts.append(_onnx(program, onnx_path, samples, request, reporter))
+    _check(request, destinations, given_onnx=checkpoint.suffix == ONNX_SUFFIX)
+    with _dense(checkpoint, request, destinations, reporter) as (onnx_path, artifacts):
+        artifacts += write_sparse(onnx_path, folder, request.sparse, reporter, force=request.force)
         engines = _engines(onnx_path, folder, request, reporter) if request.trt else None
         record = _record(checkpoint, folder, artifacts, engines)
     kept = [artifact for artifact in artifacts if artifact.path.parent == folder]
-    write_text(destinations.record, json.dumps(record, indent=2) + "\n")
+    record_paths = _write_records(record, destinations, kept, given_onnx=checkpoint.suffix == ONNX_SUFFIX)
     failures = engines.failures if engines else ()
-    return ExportOutcome([*kept, *(engines.engines if engines else ())], failures, record, destinations.record)
+    return ExportOutcome([*kept, *(engines.engines if engines else ())], failures, record, record_paths[0])
+
+
+@contextlib.contextmanager
+def _dense(
+    checkpoint: Path, request: ExportRequest, destinations: Destinations, reporter: Reporter
+) -> Iterator[tuple[Path, list[Artifact]]]:
+    """The dense ONNX file, and the artifact where it was written here; the folder for outputs exists from then on."""
+    if checkpoint.suffix == ONNX_SUFFIX:
+        destinations.folder.mkdir(parents=True, exist_ok=True)
+        yield checkpoint, []
+        return
+    program = open_program(checkpoint, request.loading, reporter)
+    samples = _samples(request, program, reporter)
+    destinations.folder.mkdir(parents=True, exist_ok=True)
+    with _onnx_path(request, destinations) as onnx_path:
+        yield onnx_path, [_onnx(program, onnx_path, samples, request, reporter)]
+
+
+def _write_records(
+    record: dict[str, Any], destinations: Destinations, kept: list[Artifact], *, given_onnx: bool
+) -> list[Path]:
+    """Write the record under the checkpoint's name, and beside each further ONNX file under that file's."""
+    further = [artifact.path.with_suffix(RECORD_SUFFIX) for artifact in kept if artifact.path != destinations.onnx]
+    # The record of an ONNX file that was given tells how that was made, and stays.
+    paths = further if given_onnx and further else [destinations.record, *further]
+    for path in paths:
+        write_text(path, json.dumps(record, indent=2) + "\n")
+    return paths
 
 
 def _checkpoint(request: ExportRequest, reporter: Reporter) -> Path:
@@ -109,11 +145,17 @@ def _checkpoint(request: ExportRequest, reporter: Reporter) -> Path:
     return newest
 
 
-def _check(request: ExportRequest, destinations: Destinations) -> None:
-    """Fail before work starts: an output exists already, the folder is a file, or TensorRT is missing."""
+def _check(request: ExportRequest, destinations: Destinations, *, given_onnx: bool) -> None:
+    """Fail before work starts: an output exists already, the folder is a file, or TensorRT or a compiler is missing."""
+    if given_onnx and (request.writes_onnx or request.data):
+        raise InputError(
+            "is an ONNX file already" if request.writes_onnx else "--data verifies the export of networks, not of ONNX",
+            where=str(request.checkpoint),
+            hint="ask for --sparse, --sparse-storage or --trt",
+        )
     if destinations.folder.exists() and not destinations.folder.is_dir():
         raise InputError("is a file, a folder was expected", where=str(destinations.folder), hint="give -o DIR")
-    wanted = [] if request.trt and not request.onnx else [destinations.onnx]
+    wanted = [destinations.onnx] if request.writes_onnx else []
     if request.trt:
         from exporters import _tensorrt
 
@@ -122,6 +164,7 @@ def _check(request: ExportRequest, destinations: Destinations) -> None:
     if destinations.folder.is_dir():
         for path in wanted:
             check_writable(path, overwrite=request.force)
+    request.sparse.check(destinations.folder, destinations.stem, force=request.force)
 
 
 def _samples(request: ExportRequest, program: Program, reporter: Reporter) -> Any:
@@ -132,8 +175,8 @@ def _samples(request: ExportRequest, program: Program, reporter: Reporter) -> An
 
 @contextlib.contextmanager
 def _onnx_path(request: ExportRequest, destinations: Destinations) -> Iterator[Path]:
-    """Where the ONNX goes: it is a step on the way only, when nothing but engines was asked for."""
-    if request.onnx or not request.trt:
+    """Where the ONNX goes: it is a step on the way only, when it was not asked for itself."""
+    if request.writes_onnx:
         yield destinations.onnx
         return
     with tempfile.TemporaryDirectory() as folder:

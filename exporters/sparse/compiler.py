@@ -65,11 +65,16 @@ def key(platform: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def instruction_sets(platform: str) -> tuple[str, ...]:
+    """Return the instruction sets that a library for ``platform`` has kernels for."""
+    return tuple(_KERNELS[platform])
+
+
 def compilers(platform: str) -> Iterator[Compiler]:
     """Yield the compilers that may make libraries for ``platform``, the best first."""
     if platform == host():
         named = os.environ.get("CXX")
-        for command in ([named] if named else ["c++", "g++", "clang++"]):
+        for command in [named] if named else ["c++", "g++", "clang++"]:
             words = shlex.split(command)
             if words and shutil.which(words[0]):
                 yield Compiler(command, tuple(words))
@@ -129,9 +134,8 @@ def _build(compiler: Compiler, platform: str, folder: Path, extra: Sequence[str]
     for name, (width, allowed) in _KERNELS[platform].items():
         defined = (f"-DISA={name}", f"-DWIDTH={width}", *allowed, *_KERNEL_FLAGS)
         steps.append((*flags, *defined, "-c", str(SOURCES / "kernels.cpp"), "-o", str(folder / f"kernels.{name}.o")))
-    for source in sorted(SOURCES.glob("*.cpp")):
-        if source.name != "kernels.cpp":
-            steps.append((*flags, "-c", str(source), "-o", str(folder / f"{source.stem}.o")))
+    others = (source for source in sorted(SOURCES.glob("*.cpp")) if source.name != "kernels.cpp")
+    steps += [(*flags, "-c", str(source), "-o", str(folder / f"{source.stem}.o")) for source in others]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         list(pool.map(_run, steps))
     built, symbols = folder / "library.so", folder / "symbols.map"

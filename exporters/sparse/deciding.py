@@ -54,11 +54,11 @@ class LayerReport:
 
     name: str
     kind: str
-    weight: list[int] | None
-    pattern: str | None
-    zeros: float | None
-    chosen: bool
-    why: str
+    weight: list[int] | None = None
+    pattern: str | None = None
+    zeros: float | None = None
+    chosen: bool = False
+    why: str = ""
     input: list[int | None] | None = None
     expected_ratio: float | None = None
     measured: dict[str, float] | None = None
@@ -113,7 +113,7 @@ class Survey:
         return model
 
     def _survey(self, number: int, node: ir.Node, found: Layer | str) -> LayerReport:
-        report = LayerReport(str(node.name), node.op_type, None, None, None, False, "")
+        report = LayerReport(layers.name_of(node), node.op_type)
         if isinstance(found, str):
             report.why = found
             return report

@@ -41,7 +41,8 @@ def _folds(graph: ir.Graph, conv: ir.Node, norm: ir.Node) -> bool:
 
 
 def _apply(graph: ir.Graph, conv: ir.Node, norm: ir.Node, weight: Array, bias: Array) -> None:
-    stem = str(conv.inputs[1].name)  # type: ignore[union-attr] - its array was just read
+    weight_value = conv.inputs[1]
+    stem = str(weight_value.name if weight_value is not None else conv.name)
     inputs = [conv.inputs[0], store(graph, f"{stem}.folded", weight), store(graph, f"{stem}.folded_bias", bias)]
     made = ir.node("Conv", inputs, {}, name=conv.name, version=conv.version)
     for attribute in conv.attributes.values():

@@ -17,7 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 KINDS = ("Conv", "Gemm", "MatMul")
 
 
-class Unfit(Exception):
+class UnfitError(Exception):
     """Why a node cannot become a sparse operator, in a few words."""
 
 
@@ -44,8 +44,8 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """The name of its node."""
-        return str(self.nodes[0].name)
+        """The name of its node, or of what that gives where it has none."""
+        return name_of(self.nodes[0])
 
     @property
     def x(self) -> ir.Value:
@@ -80,7 +80,7 @@ def find(model: ir.Model) -> Iterator[tuple[ir.Node, Layer | str]]:
             continue
         try:
             yield node, _convolution(node) if node.op_type == "Conv" else _product(node)
-        except Unfit as reason:
+        except UnfitError as reason:
             yield node, str(reason)
 
 
@@ -94,6 +94,11 @@ def extend(layer: Layer, taken: set[ir.Node]) -> None:
     taken.update(layer.nodes)
 
 
+def name_of(node: ir.Node) -> str:
+    """Return the node's name, or that of its first output where it has none."""
+    return node.name or str(node.outputs[0].name)
+
+
 def constant(value: ir.Value | None) -> Array | None:
     """Return what ``value`` always is, or None. A graph input with a default value may be anything."""
     if value is None or value.is_graph_input():
@@ -104,13 +109,19 @@ def constant(value: ir.Value | None) -> Array | None:
 
 def replace(model: ir.Model, layer: Layer, values: Array, mask: Array, block: int) -> ir.Node:
     """Put the sparse operator in the place of the layer's nodes, with its weight in ``values`` and ``mask``."""
-    graph, stem = model.graph, str(layer.nodes[0].inputs[1].name or layer.name)  # type: ignore[union-attr]
-    inputs: list[ir.Value | None] = [layer.x, *(store(graph, f"{stem}.{k}", v) for k, v in (("values", values), ("mask", mask)))]
+    graph, weight = model.graph, layer.nodes[0].inputs[1]
+    stem = str(weight.name if weight is not None else layer.name)
+    inputs: list[ir.Value | None] = [
+        layer.x,
+        *(store(graph, f"{stem}.{k}", v) for k, v in (("values", values), ("mask", mask))),
+    ]
     inputs.append(None if layer.bias is None else store(graph, f"{stem}.bias", layer.bias))
     inputs.append(layer.residual)
     while inputs[-1] is None:
         inputs.pop()
-    node = ir.node(layer.operator, inputs, {**layer.attributes, "block": block}, domain=DOMAIN, name=layer.name)
+    node = ir.node(
+        layer.operator, inputs, {**layer.attributes, "block": block}, domain=DOMAIN, name=layer.nodes[0].name
+    )
     node.metadata_props.update(layer.nodes[0].metadata_props)
     last, made = layer.output, node.outputs[0]
     made.name, made.shape, made.type = last.name, last.shape, last.type
@@ -135,26 +146,31 @@ def store(graph: ir.Graph, name: str, array: Array) -> ir.Value:
 def _weight(node: ir.Node, index: int, rank: int) -> Array:
     array = constant(node.inputs[index]) if len(node.inputs) > index else None
     if array is None:
-        raise Unfit("its weight is computed, or an input")
+        raise UnfitError("its weight is computed, or an input")
     if array.dtype != np.float32:
-        raise Unfit(f"its weight is {array.dtype}, the operators compute in float32")
+        raise UnfitError(f"its weight is {array.dtype}, the operators compute in float32")
     if array.ndim != rank:
-        raise Unfit(f"its weight has {array.ndim} axes, not {rank}")
+        raise UnfitError(f"its weight has {array.ndim} axes, not {rank}")
     if not array.size or not np.isfinite(array).all():
-        raise Unfit("its weight is empty or not finite")
+        raise UnfitError("its weight is empty or not finite")
     return array
 
 
 def _convolution(node: ir.Node) -> Layer:
-    if len(node.inputs) > 1 and node.inputs[1] is not None and node.inputs[1].shape is not None and len(node.inputs[1].shape) == 3:
-        raise Unfit("one-dimensional")
+    if (
+        len(node.inputs) > 1
+        and node.inputs[1] is not None
+        and node.inputs[1].shape is not None
+        and len(node.inputs[1].shape) == 3
+    ):
+        raise UnfitError("one-dimensional")
     weight = _weight(node, 1, 4)
     features, group_channels, height, width = weight.shape
     group = _integer(node, "group", 1)
     strides, dilations = _integers(node, "strides", [1, 1]), _integers(node, "dilations", [1, 1])
     pads = _pads(node, (height, width), strides, dilations)
     if features % group:
-        raise Unfit("its features are not a multiple of its groups")
+        raise UnfitError("its features are not a multiple of its groups")
     sizes = {
         "channels": group_channels * group,
         "features": features,
@@ -186,14 +202,14 @@ def _pads(node: ir.Node, kernel: tuple[int, int], strides: list[int], dilations:
     if how == "NOTSET":
         pads = _integers(node, "pads", [0, 0, 0, 0])
         if min(pads) < 0:
-            raise Unfit("it crops (negative padding)")
+            raise UnfitError("it crops (negative padding)")
         return pads
     shape = _present(node, 0).shape
     before, after = [], []
     for axis in (0, 1):
         size = shape[axis + 2] if shape is not None and len(shape) == 4 else None
         if not isinstance(size, int):
-            raise Unfit("its padding depends on a size that is not known")
+            raise UnfitError("its padding depends on a size that is not known")
         reach = (kernel[axis] - 1) * dilations[axis] + 1
         total = max(0, (math.ceil(size / strides[axis]) - 1) * strides[axis] + reach - size)
         before.append(total // 2 if how == "SAME_UPPER" else total - total // 2)
@@ -204,11 +220,11 @@ def _pads(node: ir.Node, kernel: tuple[int, int], strides: list[int], dilations:
 def _product(node: ir.Node) -> Layer:
     if node.op_type == "MatMul":
         if constant(node.inputs[1]) is None and constant(node.inputs[0]) is not None:
-            raise Unfit("its constant is on the left")
+            raise UnfitError("its constant is on the left")
         matrix, bias = _weight(node, 1, 2).T, None
     else:
         if _integer(node, "transA", 0):
-            raise Unfit("its input is transposed")
+            raise UnfitError("its input is transposed")
         weight = _weight(node, 1, 2) * np.float32(_real(node, "alpha", 1.0))
         matrix, bias = weight if _integer(node, "transB", 0) else weight.T, None
         if len(node.inputs) > 2 and node.inputs[2] is not None:
@@ -222,9 +238,9 @@ def _product(node: ir.Node) -> Layer:
 
 def _bias(array: Array | None, features: int) -> Array:
     if array is None:
-        raise Unfit("its bias is computed, or an input")
+        raise UnfitError("its bias is computed, or an input")
     if array.dtype != np.float32 or array.size not in (1, features) or array.shape[-1:] not in ((), (1,), (features,)):
-        raise Unfit(f"its bias has the shape {array.shape}")
+        raise UnfitError(f"its bias has the shape {array.shape}")
     return np.ascontiguousarray(np.broadcast_to(array.reshape(-1), (features,)))
 
 
@@ -299,7 +315,7 @@ def only_user(value: ir.Value) -> ir.Node | None:
 def _present(node: ir.Node, index: int) -> ir.Value:
     value = node.inputs[index]
     if value is None:
-        raise Unfit("an input is missing")
+        raise UnfitError("an input is missing")
     return value
 
 

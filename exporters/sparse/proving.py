@@ -37,8 +37,8 @@ def prove(dense: onnx.ModelProto, sparse: bytes, where: str, conditions: Conditi
         feed = make_feed(dense, plain, batch, conditions)
         figures.batches.append(batch)
         figures.samples += batch
-        results = [session.run(feed) for session in (other, plain, optimised)]
-        for output, actual, reference, rounded in zip(figures.outputs, *results, strict=True):
+        results = [session.run(feed) for session in (plain, optimised, other)]
+        for output, reference, rounded, actual in zip(figures.outputs, *results, strict=True):
             output.add(actual, reference, rounded)
     worst = figures.worst
     if not worst.passed:
@@ -61,7 +61,8 @@ def make_feed(proto: onnx.ModelProto, session: Session, batch: int, conditions: 
         shape = [size for size in shapes.get(port.name, ()) if size is not None]
         if len(shape) != len(port.shape):
             raise ExportError(
-                f"input {port.name!r} has a dynamic axis beside the batch", hint="give its size, such as --size height=224"
+                f"input {port.name!r} has a dynamic axis beside the batch",
+                hint="give its size, such as --size height=224",
             )
         feed[port.name] = random_array(generator, port.dtype, tuple(shape))
     return feed

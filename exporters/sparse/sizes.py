@@ -43,7 +43,9 @@ def shapes_at(proto: onnx.ModelProto, batch: int, sizes: Mapping[str, int]) -> d
         value.type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
     return {
-        value.name: tuple(size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim)
+        value.name: tuple(
+            size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim
+        )
         for value in (*inferred.input, *inferred.value_info, *inferred.output)
         if value.type.tensor_type.HasField("shape")
     }

@@ -39,8 +39,8 @@ def sparsify_onnx(
 
     A convolution or matrix product with a constant weight becomes sparse where that is expected to be faster (by the
     rule of :mod:`exporters.sparse.choice`), or with ``measure`` where it is faster on this machine, layer by layer and
-    then the network as a whole; everything else stays as it is. Bias, residual addition, ReLU and Clip behind a layer go
-    into its operator. The result is run against ``onnx_path`` before it appears. Where no layer is chosen the file
+    then the network as a whole; everything else stays as it is. Bias, residual addition, ReLU and Clip behind a layer
+    go into its operator. The result is run against ``onnx_path`` before it appears. Where no layer is chosen the file
     stays dense, needs no library, and ``metadata["notes"]`` says so.
 
     Args:
@@ -53,8 +53,8 @@ def sparsify_onnx(
 
     Returns:
         The artifact of kind ``onnx-sparse``; ``metadata`` has ``layers`` (one
-        :class:`exporters.sparse.deciding.LayerReport` each, as JSON types), ``library`` (its name, hash and the oldest C
-        library that loads it), ``network`` (dense against sparse, measured) and ``notes``.
+        :class:`exporters.sparse.deciding.LayerReport` each, as JSON types), ``library`` (its name, hash and the
+        oldest C library that loads it), ``network`` (dense against sparse, measured) and ``notes``.
 
     Raises:
         ExportError: ``onnx_path`` is not valid ONNX, has sparse operators already, or the sparse file does not compute

@@ -19,8 +19,9 @@ _WASTE = {4: 0.12, 2: 0.06, 1: 0.0}
 class Packed:
     """A matrix (rows, columns) as the operators store it.
 
-    Rows lie in groups of ``block``, the last filled up with zeros. ``mask`` has a bit for each (group, column), row-major,
-    the lowest bit of a byte first; for each that is set, ``values`` has the ``block`` elements of that column.
+    Rows lie in groups of ``block``, the last filled up with zeros. ``mask`` has a bit for each (group, column),
+    row-major, the lowest bit of a byte first; for each that is set, ``values`` has the ``block`` elements of that
+    column.
     """
 
     values: Array

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +53,10 @@ def compare(dense: Session, sparse: Session, feed: Feed, *, seconds: float, seed
 
     once = [repeated(session, 1) for session in (dense, sparse)]
     warm = [min(call() for _ in range(4)) for call in once]
-    calls = [repeated(session, max(1, math.ceil(_SHORTEST / took))) for session, took in zip((dense, sparse), warm, strict=True)]
+    calls = [
+        repeated(session, max(1, math.ceil(_SHORTEST / took)))
+        for session, took in zip((dense, sparse), warm, strict=True)
+    ]
     order = random.Random(seed)
     pairs: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
@@ -76,18 +79,18 @@ def compare_layer(
 ) -> Paired:
     """Compare ONNX Runtime's own operator for the layer with the sparse one, on an input of the shape ``x``."""
     feed: Feed = {"X": np.random.default_rng(0).standard_normal(x).astype(np.float32)}
-    sessions = [
+    dense, sparse = (
         Session(model.SerializeToString(), where=layer.name, threads=threads, library=library, measured=True)
         for model in (_dense(layer, x), _sparse(layer, packed, x))
-    ]
-    return compare(*sessions, feed, seconds=seconds)
+    )
+    return compare(dense, sparse, feed, seconds=seconds)
 
 
 def _sparse(layer: Layer, packed: Packed, x: tuple[int, ...]) -> onnx.ModelProto:
     from onnx import helper
 
     constants = {"values": packed.values, "mask": packed.mask} | ({} if layer.bias is None else {"bias": layer.bias})
-    attributes = {name: value for name, value in layer.attributes.items() if name not in ("low", "high")}
+    attributes: dict[str, Any] = {name: v for name, v in layer.attributes.items() if name not in ("low", "high")}
     node = helper.make_node(layer.operator, ["X", *constants], ["Y"], domain=DOMAIN, block=packed.block, **attributes)
     return _model([node], constants, x)
 
