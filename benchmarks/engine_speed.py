@@ -226,7 +226,7 @@ def _grown(name: str, turns: int) -> dict[str, Any]:
     for _ in range(turns + 1):
         forget()
         gc.collect()
-        _back(row["weights_mb"] + 256)
+        _back(row["weights_mb"] + 32)
         before, begun = _resident(), time.process_time()
         compress.prune(program, "macs=0.5")
         whole.append(time.process_time() - begun)
