@@ -23,6 +23,8 @@ _HOMES = {
     "restore": "compress.eager.restoring",
     "save_structure": "compress.eager.restoring",
     "sensitivity": "compress.damage",
+    "sparsify": "compress.sparsity.sparsifying",
+    "Mask": "compress.masks",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -38,11 +40,13 @@ if TYPE_CHECKING:
     from compress.eager.restoring import save_structure as save_structure
     from compress.errors import CompressError as CompressError
     from compress.loading import load as load
+    from compress.masks import Mask as Mask
     from compress.plan import Plan as Plan
     from compress.program import Program as Program
     from compress.program import TensorSpec as TensorSpec
     from compress.pruning import PruneResult as PruneResult
     from compress.pruning import prune as prune
+    from compress.sparsity.sparsifying import sparsify as sparsify
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from compress.graph_json import graph_to_json
 from compress.info import ProgramInfo
+from compress.masks import Mask, Masks, MaskStore
 from compress.module import ProgramModule, plant
 from compress.shapes import copy_graph, meta_values
 
@@ -45,6 +46,7 @@ class Program:
         output_names: tuple[str, ...],
         dynamic_size: bool = False,
         info: ProgramInfo | None = None,
+        masks: Masks | None = None,
     ) -> None:
         """Args:
         graphs: by mode (True: training), normalised.
@@ -55,6 +57,7 @@ class Program:
         inputs: the network's inputs at batch 1.
         output_names: names of the flattened outputs of the evaluation graph.
         dynamic_size: height and width of images are open, not only the batch.
+        masks: by parameter, where it is zero and stays zero; see :meth:`set_masks`.
         """
         self.graphs = dict(graphs)
         self.tied = dict(tied)
@@ -72,6 +75,9 @@ class Program:
         planted = self.tensors if self.tied else {}
         for name, owner in self.tied.items():
             plant(self._root, name, planted[owner], persistent=name not in self.transient)
+        self._masks = MaskStore({})
+        if masks:
+            self.set_masks(masks)
 
     def _as_parameter(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         if name not in self._parameters:
@@ -141,8 +147,9 @@ class Program:
         """Return an ``nn.Module`` over this Program's own parameters: training it trains the Program.
 
         ``train()`` and ``eval()`` switch between the two graphs; each call returns a view with a mode of its own.
+        Where there are masks, any loop keeps them: no gradient reaches what is zero.
         """
-        view = ProgramModule(self.graphs)
+        view = ProgramModule(self.graphs, self._masks, self.tied)
         view._parameters = self._root._parameters
         view._buffers = self._root._buffers
         view._modules = self._root._modules
@@ -159,15 +166,53 @@ class Program:
         from compress.checkpoints import load_into
 
         load_into(self.module(), dict(state), "state dict")
+        self.apply_masks()
+
+    @property
+    def masks(self) -> dict[str, Mask]:
+        """Where weights are zero and stay zero, by parameter name; empty for a dense network."""
+        return self._masks.masks
+
+    def set_masks(self, masks: Masks) -> None:
+        """Give weights masks (an empty mapping takes them away) and set what they leave out to zero, in place.
+
+        Modules that were made before see new masks of the same weights; for masks of other weights make them anew.
+
+        Raises:
+            ValueError: a name is no parameter's (or a further name of a tied one), or a mask has another shape.
+        """
+        tensors = self.tensors
+        for name, mask in masks.items():
+            if name not in self._parameters or name in self.tied or mask.kept.shape != tensors[name].shape:
+                raise ValueError(f"a mask of shape {tuple(mask.kept.shape)} does not fit {name!r}")
+        if set(masks) == set(self._masks):
+            self._masks.replace(masks)
+        else:
+            self._masks = MaskStore(masks, next((tensors[name].device for name in masks), None))
+        self.apply_masks()
+
+    @torch.no_grad()
+    def apply_masks(self) -> None:
+        """Set what the masks leave out to zero again, in place: an optimiser's memory may have moved it."""
+        if self._masks:
+            tensors = self.tensors
+            for name in self._masks:
+                tensors[name].masked_fill_(~self._masks.on(name).to(tensors[name].device), 0)
 
     def copy(self) -> Program:
         """Return an independent Program: weights, graphs and information are copied."""
         return self.rebuilt({name: tensor.detach().clone() for name, tensor in self.tensors.items()}, self.graphs)
 
-    def rebuilt(self, tensors: Mapping[str, torch.Tensor], graphs: Mapping[bool, fx.Graph]) -> Program:
+    def rebuilt(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        graphs: Mapping[bool, fx.Graph],
+        masks: Masks | None = None,
+    ) -> Program:
         """Return a Program with these tensors and graphs, everything else as here. Ties hold by name.
 
-        This Program's own graphs are copied; others are taken over.
+        This Program's own graphs are copied; others are taken over. ``masks`` None takes this one's masks over, which
+        sets what they leave out to zero in the tensors given.
         """
         own = {id(graph) for graph in self.graphs.values()}
         return Program(
@@ -180,6 +225,7 @@ class Program:
             output_names=self._output_names,
             dynamic_size=self.dynamic_size,
             info=self.info.model_copy(deep=True),
+            masks=self.masks if masks is None else masks,
         )
 
     def astype(self, dtype: torch.dtype) -> Program:
@@ -228,12 +274,15 @@ class Program:
         for name, tensor in sorted(self.tensors.items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        for name, mask in sorted(self.masks.items()):
+            digest.update(name.encode() + mask.kept.numpy().tobytes())
         return digest.hexdigest()
 
     def export_program(self) -> ExportedProgram:
         """Export the evaluation graph anew with an open batch dimension named ``batch``, and open height and width
         where they were captured so. Weights are shared.
         """
+        self.apply_masks()
         root = nn.Module()
         for name, tensor in self.tensors.items():
             if name not in self.tied:

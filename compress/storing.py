@@ -22,6 +22,7 @@ from compress.errors import CheckpointError, InputError
 from compress.files import atomic_path, check_writable
 from compress.graph_json import graph_from_json, graph_to_json
 from compress.info import VERSION, ProgramInfo
+from compress.masks import Mask
 from compress.program import Program, TensorSpec
 
 FORMAT = "compress-program"
@@ -69,8 +70,7 @@ class DurableHeader:
 
 def read_durable_header(path: Path) -> DurableHeader:
     """Read the JSON beside the weights. Raises :class:`CheckpointError` where it is damaged or newer."""
-    with safe_open(str(path), framework="pt") as stream:
-        document = _parse((stream.metadata() or {}).get("compress.json", ""), path)
+    document = _read_document(path)
     info = _info(document, path)
     try:
         shapes = [tuple(int(size) for size in shape[1:]) for _, shape, _ in document["inputs"]]
@@ -82,6 +82,11 @@ def read_durable_header(path: Path) -> DurableHeader:
     whole = info.submodule is None and len(shapes) == 1  # else the inputs are not what the reference is made with
     given = tuple(info.input_size) if info.input_size is not None else None
     return DurableHeader(info, info.model_ref, shapes[0] if whole else given, dynamic_size)
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    with safe_open(str(path), framework="pt") as stream:
+        return _parse((stream.metadata() or {}).get("compress.json", ""), path)
 
 
 def load_durable(path: Path, base: Program) -> Program:
@@ -112,8 +117,9 @@ def load_durable(path: Path, base: Program) -> Program:
             where=str(path),
             hint="the model's definition changed since the file was written; use the .pt2 form",
         )
-    rebuilt = program.rebuilt(tensors, program.graphs)
+    rebuilt = program.rebuilt(tensors, program.graphs, masks={})
     rebuilt.info = info
+    _put_masks(rebuilt, _read_document(path), path)
     return rebuilt
 
 
@@ -140,6 +146,7 @@ def _save_durable(program: Program, path: Path, *, overwrite: bool) -> None:
             where=str(path),
             hint="load it with --model REF, or save as .pt2",
         )
+    program.apply_masks()
     tensors = {
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in program.tensors.items()
@@ -167,7 +174,32 @@ def _document(program: Program) -> dict[str, Any]:
         "inputs": [list(spec) for spec in program.inputs],
         "outputs": list(program.output_names),
         "dynamic_size": program.dynamic_size,
+        "masks": {name: mask.to_json() for name, mask in program.masks.items()},
     }
+
+
+def _put_masks(program: Program, document: dict[str, Any], path: Path) -> None:
+    """Give ``program`` the masks that the file holds, if it does. Raises :class:`CheckpointError` where they do not fit.
+
+    Nothing is set to zero here: weights that a mask leaves out and that are not zero were changed by somebody else.
+    """
+    tensors = program.tensors
+    found = {}
+    for name, entry in document.get("masks", {}).items():
+        try:
+            found[name] = Mask.from_json(entry, tuple(tensors[name].shape))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"its compress.json is damaged (mask of {name}: {error})", where=str(path)) from error
+        if bool(tensors[name].detach()[~found[name].kept].count_nonzero()):
+            raise CheckpointError(
+                f"weights of {name} are not zero where its mask says so",
+                where=str(path),
+                hint="the file was changed by another tool; take the weights as a state dict, without masks",
+            )
+    try:
+        program.set_masks(found)
+    except ValueError as error:
+        raise CheckpointError(f"its compress.json is damaged ({error})", where=str(path)) from error
 
 
 def _load_exported(buffer: io.BytesIO, extra: dict[str, str], path: Path) -> torch.export.ExportedProgram:
@@ -240,4 +272,5 @@ def _complete(program: Program, document: dict[str, Any], path: Path) -> Program
         raise CheckpointError(
             f"its training graph names tensors that are not in it: {sorted(unknown)[:3]}", where=str(path)
         )
+    _put_masks(restored, document, path)
     return restored

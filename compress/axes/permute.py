@@ -12,6 +12,7 @@ from compress.axes.groups import Group
 from compress.axes.labels import Array
 from compress.errors import PlanError
 from compress.program import Program
+from compress.sparsity.carrying import carried
 
 
 def permute(program: Program, seed: int = 0) -> Program:
@@ -46,18 +47,24 @@ def permuted(analysis: Analysis, seed: int) -> Program:
             f"only {share:.4f} of the parameters were moved, {prunable:.4f} can be pruned",
             hint="please report this with the network: the permutation proves nothing here",
         )
-    tensors = {}
-    for name, tensor in analysis.program.tensors.items():
-        moved = tensor.detach()
-        for dim, index in enumerate(order[analysis.program.tied.get(name, name)]):
-            if not np.array_equal(index, np.arange(index.size)):
-                moved = moved.index_select(dim, torch.from_numpy(index).to(tensor.device))
-        tensors[name] = moved.clone(memory_format=torch.contiguous_format)
+    tensors = {
+        name: _reordered(tensor.detach(), order[analysis.program.tied.get(name, name)])
+        for name, tensor in analysis.program.tensors.items()
+    }
     for name, before in listed.items():
         tensors[name] = torch.from_numpy(np.argsort(before)).to(tensors[name])[tensors[name] % before.size]
-    result = analysis.program.rebuilt(tensors, analysis.program.graphs)
+    result = analysis.program.rebuilt(tensors, analysis.program.graphs, masks={})
+    masks = analysis.program.masks
+    result.set_masks(carried(result, {name: _reordered(mask.kept, order[name]) for name, mask in masks.items()}, masks))
     result.info.record("permute", arguments={"seed": seed}, seed=seed, metrics={"moved": share})
     return result
+
+
+def _reordered(tensor: torch.Tensor, order: list[np.ndarray]) -> torch.Tensor:
+    for dim, index in enumerate(order):
+        if not np.array_equal(index, np.arange(index.size)):
+            tensor = tensor.index_select(dim, torch.from_numpy(index).to(tensor.device))
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _places(analysis: Analysis, group: Group, axis: Array, shuffled: np.ndarray) -> np.ndarray:

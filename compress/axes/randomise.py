@@ -13,7 +13,7 @@ def randomised(program: Program, seed: int = 0) -> Program:
     """Return a copy with every floating-point tensor drawn anew.
 
     Weights are scaled by fan-in, scales lie around 1, variances are positive. No value is zero, so that what an
-    index contributes is never hidden.
+    index contributes is never hidden: masks are left behind.
     """
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
@@ -24,7 +24,7 @@ def randomised(program: Program, seed: int = 0) -> Program:
             tensors[name] = _drawn(name, tensor.detach(), generator)
     for name, owner in program.tied.items():
         tensors[name] = tensors[owner]
-    return program.rebuilt(tensors, program.graphs)
+    return program.rebuilt(tensors, program.graphs, masks={})
 
 
 def _drawn(name: str, tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -16,6 +16,7 @@ from compress.axes.trace import Cut, rewrite_of
 from compress.errors import PlanError
 from compress.program import Program
 from compress.shapes import copy_graph, shapes_of
+from compress.sparsity.carrying import carried
 
 Mask = NDArray[np.bool_]
 
@@ -54,7 +55,12 @@ def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
     }
     for name, axis in analysis.renumbered.items():
         tensors[name] = _renumbered(tensors[name], mask(axis))
-    smaller = program.rebuilt(tensors, rewritten_graphs(analysis, keep))
+    smaller = program.rebuilt(tensors, rewritten_graphs(analysis, keep), masks={})
+    cut = {
+        name: slicer.sliced(one.kept, [mask(axis) for axis in analysis.stored[name]])
+        for name, one in program.masks.items()
+    }
+    smaller.set_masks(carried(smaller, cut, program.masks))
     planted = smaller.tensors
     for mode, graph in smaller.graphs.items():
         try:

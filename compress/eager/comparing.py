@@ -146,7 +146,7 @@ def _compare_values(edited: Program, small: Program, folds: frozenset[Fold]) -> 
     tensors = {name: shared.get(name, tensor) for name, tensor in own.tensors.items()}
     for item in folds:
         item.apply(tensors[item.tensor])
-    copy = own.rebuilt(tensors, own.graphs)
+    copy = own.rebuilt(tensors, own.graphs, masks={})
     inputs = wide.example_inputs()
     nudged = tuple(value * (1 + 1e-12) if value.is_floating_point() else value for value in inputs)
     wanted = outputs(wide, inputs)

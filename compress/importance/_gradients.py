@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional as F
 
 from compress.errors import PlanError
 from compress.importance._base import Criterion, ScoreContext, multiplying
+
+
+class Named(Protocol):
+    """A criterion, as messages call it."""
+
+    @property
+    def name(self) -> str:
+        """What it is chosen by."""
+
 
 Batch = tuple[tuple[torch.Tensor, ...], Any]
 
@@ -57,7 +66,7 @@ def weight_gradients(
         yield {name: gradient for name, gradient in zip(trained, found, strict=True) if gradient is not None}
 
 
-def loss_of(chosen: Criterion, outputs: Any, target: torch.Tensor) -> torch.Tensor:
+def loss_of(chosen: Named, outputs: Any, target: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of the first output. Raises :class:`PlanError` where outputs and target do not allow it."""
     main = outputs if isinstance(outputs, torch.Tensor) else outputs[0]
     try:
@@ -65,5 +74,5 @@ def loss_of(chosen: Criterion, outputs: Any, target: torch.Tensor) -> torch.Tens
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise PlanError(
             f"criterion {chosen.name} cannot compute cross-entropy of the first output ({str(error).splitlines()[0]})",
-            hint="it ranks classifiers and segmentation networks; use --criterion l2",
+            hint="it ranks classifiers and segmentation networks; use a criterion that needs no data",
         ) from error
