@@ -32,7 +32,9 @@ class ProgramModule(nn.Module):
     ) -> None:
         super().__init__()
         self._masks = masks or None
-        graphs = {mode: _masked(graph, masks, tied or {}) if mode and masks else graph for mode, graph in graphs.items()}
+        graphs = {
+            mode: _masked(graph, masks, tied or {}) if mode and masks else graph for mode, graph in graphs.items()
+        }
         self._forwards = {training: compile_forward(graph) for training, graph in graphs.items()}
 
     def forward(self, *inputs: torch.Tensor) -> Any:
@@ -40,7 +42,7 @@ class ProgramModule(nn.Module):
         outputs = self._forwards[self.training](self, *inputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> ProgramModule:  # noqa: FBT001, FBT002
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> ProgramModule:
         """The masks go where the weights go."""
         super()._apply(fn, recurse)
         if self._masks is not None:

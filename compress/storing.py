@@ -179,7 +179,7 @@ def _document(program: Program) -> dict[str, Any]:
 
 
 def _put_masks(program: Program, document: dict[str, Any], path: Path) -> None:
-    """Give ``program`` the masks that the file holds, if it does. Raises :class:`CheckpointError` where they do not fit.
+    """Give ``program`` the masks that the file holds, if any. Raises :class:`CheckpointError` where they do not fit.
 
     Nothing is set to zero here: weights that a mask leaves out and that are not zero were changed by somebody else.
     """

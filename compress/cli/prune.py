@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from compress.cli.console import Console
 from compress.cli.interrupt import resumable
+from compress.cli.masking import masking_options, show_sparsity
 from compress.cli.options import (
     force_option,
     json_option,
@@ -25,11 +26,13 @@ from compress.pipeline.tables import amount, metric, out_of_reach, percent
 
 if TYPE_CHECKING:
     from compress.pipeline.prune import PruneOutcome
+    from compress.prune_report import PruneReport
 
 CHOOSING = (
     "target", "criterion", "aggregation", "normalisation", "scope", "granularity", "ignore", "keep",
     "min_keep", "steps", "schedule",
 )  # fmt: skip
+MASKING = ("sparsity_criterion", "sparsity_allocation", "sparsity_schedule", "dense", "mask")
 STAGES = {
     "dense": "dense network",
     "pruned": "after cutting",
@@ -46,6 +49,8 @@ Examples:
   compress prune model.pt --keep 'layer4.*=0.25' --ignore 'layer1.*' --save-plan plan.json
   compress prune model.pt --plan plan.json                the same channels again
   compress prune model.pt --criterion fisher --steps 4 --data imagefolder:photos --epochs 20
+  compress prune model.pt --sparsity 0.8 --pattern 4x1    zeros instead of fewer channels
+  compress prune model.pt --target macs=0.6 --sparsity 0.8    both: channels first, then zeros in what is left
 """
 
 
@@ -79,6 +84,7 @@ Examples:
     help="Share kept in these layers; repeatable.",
 )
 @stepping_options
+@masking_options
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Replay a saved plan instead of choosing.")
 @click.option("--save-plan", type=click.Path(path_type=Path), help="Also write the plan as JSON.")
 @click.option(
@@ -96,14 +102,20 @@ Examples:
 @json_option
 @click.pass_context
 def command(context: click.Context, checkpoint: Path, as_json: bool, **options: Any) -> None:
-    """Remove channels from CHECKPOINT until the target is met; with --data, measure and finetune."""
+    """Remove channels from CHECKPOINT until the target is met; with --data, measure and finetune.
+
+    With --sparsity or --pattern weights are set to zero for good. Channels are cut too, before that, where --target is
+    given beside --sparsity (or beside --pattern 2:4).
+    """
     from compress.pipeline.finetuning import TrainingOptions
     from compress.pipeline.loading import Loading
+    from compress.pipeline.masking import Masking
     from compress.pipeline.prune import Choice, PruneRequest, run
 
     console = Console(as_json=as_json)
     _refuse_beside_plan(context)
-    parts = take(Choice, options), take(Loading, options), take(TrainingOptions, options)
+    cut = _masks_instead_of_cutting(context, options)
+    parts = take(Choice, options), take(Masking, options), cut, take(Loading, options), take(TrainingOptions, options)
     request = PruneRequest(checkpoint, *parts, **options)
     with resumable(request.how_to_resume()):
         outcome = run(request, console)
@@ -113,28 +125,70 @@ def command(context: click.Context, checkpoint: Path, as_json: bool, **options: 
 
 def _refuse_beside_plan(context: click.Context) -> None:
     """A plan says what is kept: an option that says otherwise would be ignored silently."""
-    given = [name for name in CHOOSING if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    given = [name for name in CHOOSING if _is_given(context, name)]
     if context.params["plan_file"] is not None and given:
         raise click.UsageError(
             f"--plan decides what is kept, so --{given[0].replace('_', '-')} cannot be given beside it"
         )
 
 
+def _masks_instead_of_cutting(context: click.Context, options: dict[str, Any]) -> bool:
+    """Whether channels are to be cut. A target beside ``--pattern`` alone is what the masks are to reach."""
+    if options["sparsity"] is None and options["pattern"] is None:
+        given = [name for name in MASKING if _is_given(context, name)]
+        if given:
+            raise click.UsageError(
+                f"--{given[0].replace('_', '-')} says how to mask, but not what: give --sparsity 0.8"
+            )
+        return True
+    if options["plan_file"] is not None:
+        return True
+    cutting = [name for name in CHOOSING if _is_given(context, name)]
+    alone = options["sparsity"] is None and options["pattern"] != "2:4"
+    if alone and cutting == ["target"] and len(options["target"]) == 1:
+        options["sparsity"] = options["target"][0]
+        return False
+    if "target" not in cutting and cutting:
+        raise click.UsageError(
+            f"--{cutting[0].replace('_', '-')} is about channels, and masks alone are asked for: give --target, too"
+        )
+    return bool(cutting)
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 def as_data(outcome: PruneOutcome) -> dict[str, Any]:
     """Return the outcome as JSON types."""
     from compress.pipeline.prune import summary
 
-    return summary(outcome.result) | {
+    return (summary(outcome.result) if outcome.result else {}) | {
+        "sparsity": outcome.sparsity.to_json() if outcome.sparsity else None,
         "output": str(outcome.output) if outcome.output else None,
         "eager": str(outcome.eager) if outcome.eager else None,
-        "plan_sha256": outcome.result.program.info.plan_sha256,
+        "plan_sha256": outcome.program.info.plan_sha256,
         "accuracy": outcome.accuracy or outcome.why_no_accuracy,
     }
 
 
 def show(outcome: PruneOutcome, console: Console) -> None:
     """Print the outcome as tables for people."""
-    report = outcome.result.report
+    if outcome.result is not None:
+        _show_cut(outcome.result.report, console)
+    if outcome.sparsity is not None:
+        show_sparsity(outcome.sparsity, console)
+    for stage, metrics in (outcome.accuracy or {}).items():
+        said = STAGES[stage] if outcome.result else STAGES[stage].replace("cutting", "masking")
+        console.line(f"accuracy, {said}: {metric(metrics)}")
+    if outcome.accuracy is None:
+        console.line(outcome.why_no_accuracy)
+    console.line(f"wrote {outcome.output}" if outcome.output else "dry run: no network was written")
+    if outcome.eager is not None:
+        console.line(f"wrote {outcome.eager / 'structure.json'} and weights.safetensors for compress.restore")
+
+
+def _show_cut(report: PruneReport, console: Console) -> None:
     layers = [
         (
             layer.name,
@@ -162,13 +216,6 @@ def show(outcome: PruneOutcome, console: Console) -> None:
     )
     for line in out_of_reach(report.obstacles, report.before.macs):
         console.line(f"out of reach: {line}")
-    for stage, metrics in (outcome.accuracy or {}).items():
-        console.line(f"accuracy, {STAGES[stage]}: {metric(metrics)}")
-    if outcome.accuracy is None:
-        console.line(outcome.why_no_accuracy)
-    console.line(f"wrote {outcome.output}" if outcome.output else "dry run: no network was written")
-    if outcome.eager is not None:
-        console.line(f"wrote {outcome.eager / 'structure.json'} and weights.safetensors for compress.restore")
 
 
 def _change(before: int, after: int) -> str:

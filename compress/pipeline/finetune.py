@@ -94,7 +94,7 @@ def run(request: FinetuneRequest, reporter: Reporter) -> FinetuneOutcome:
     teacher = open_program(request.teacher, Loading(), reporter) if request.teacher else None
     source = load_data(request.data, program, request.training, reporter)
     before = measure(program, source, request.training, "accuracy before", reporter)
-    program, after = finetune(
+    program, after, _ = finetune(
         program,
         source,
         request.training,

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.pipeline.reporter import Reporter
-from compress.pipeline.tables import metric
+from compress.pipeline.tables import metric, percent
 
 if TYPE_CHECKING:
     from compress import Program
     from compress.data import DataSource
+    from compress.sparsity.gradual import GradualSparsity
+    from compress.sparsity.report import SparsityReport
 
 Metrics = dict[str, Any]
 
@@ -96,8 +98,10 @@ def finetune(
     folder: Path,
     restart: bool,
     reporter: Reporter,
-) -> tuple[Program, Metrics]:
-    """Train, keeping the state in ``folder``; return the network of the best epoch and its metrics.
+    sparsity: GradualSparsity | None = None,
+) -> tuple[Program, Metrics, SparsityReport | None]:
+    """Train, keeping the state in ``folder``; return the network of the best epoch, its metrics, and what ``sparsity``
+    came to. Zeros that are masked stay.
 
     Raises:
         compress.errors.CompressError: the settings are wrong, the state belongs to another run, the user stopped it ...
@@ -108,6 +112,10 @@ def finetune(
     started = (folder / STATE_NAME).exists()
     if started and not restart:
         reporter.say(f"going on from the state in {folder} (--restart starts over)")
+    if program.masks:
+        masks = program.masks.values()
+        share = sum(mask.zeros for mask in masks) / sum(mask.kept.numel() for mask in masks)
+        reporter.say(f"keeping the zeros of {len(masks)} masked layers ({percent(share)} of their weights)")
     reporter.say(f"finetuning for {epochs} epochs" + (", distilled from the dense network" if teacher else ""))
     with reporter.timed("finetuning"):
         result = training.finetune(
@@ -118,9 +126,10 @@ def finetune(
             output_dir=folder,
             resume=not restart,
             quiet=not is_first_process(),
+            sparsity=sparsity,
         )
     reporter.say(f"best epoch {result.best_epoch} of {epochs}: {metric(result.metrics)}")
-    return result.program, result.metrics
+    return result.program, result.metrics, result.sparsity
 
 
 def finish(folder: Path) -> None:

@@ -21,6 +21,7 @@ from compress.pipeline.finetuning import (
     run_folder,
 )
 from compress.pipeline.loading import Loading, open_program, require_file, require_program_suffix
+from compress.pipeline.masking import Masking, masked_at_once
 from compress.pipeline.reporter import Reporter
 from compress.pipeline.steps import BetweenSteps, shared_epochs, step_folder
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from compress import Program, PruneResult
     from compress.data import DataSource
     from compress.eager.making import EagerForm
+    from compress.sparsity.report import SparsityReport
 
 NO_DATA = "accuracy unknown: no data given"
 NOT_MEASURED = "accuracy not measured: a dry run"
@@ -63,10 +65,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class PruneRequest:
-    """Everything that the prune job needs to know. ``output`` None means ``CHECKPOINT.pruned.pt2`` beside it."""
+    """Everything that the prune job needs to know. ``output`` None means ``CHECKPOINT.pruned.pt2`` beside it.
+
+    ``cut`` False leaves every channel: masks alone are asked for. Where both are, channels go first: masks chosen on
+    the network that is left lose none of their blocks to the cut, and no zero is spent on a channel that goes anyway.
+    """
 
     checkpoint: Path
     choice: Choice = field(default_factory=Choice)
+    masking: Masking = field(default_factory=Masking)
+    cut: bool = True
     loading: Loading = field(default_factory=Loading)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     data: str | None = None
@@ -97,12 +105,16 @@ class PruneRequest:
             InputError: the message names the option or the file.
         """
         require_file(self.checkpoint)
-        self.choice.check(has_data=self.data is not None or self.plan_file is not None)
+        if self.cut:
+            self.choice.check(has_data=self.data is not None or self.plan_file is not None)
+        self.masking.check(has_data=self.data is not None, epochs=self.epochs)
         if self.epochs and not self.data:
             raise InputError("--epochs needs --data to finetune on", hint="give --data, or leave --epochs out")
         require_program_suffix(self.destination)
         if self.plan_file is not None:
             require_file(self.plan_file)
+        if self.save_plan is not None and not self.cut:
+            raise InputError("--save-plan has no channels to write", hint="leave it out, or give a --target to cut to")
         if self.save_plan is not None:
             check_writable(self.save_plan, overwrite=self.force)
         if not self.dry_run:
@@ -119,9 +131,14 @@ class PruneRequest:
 
 @dataclass(frozen=True)
 class PruneOutcome:
-    """What the prune job did. ``accuracy`` maps dense, pruned, batch_norm and finetuned to metrics where measured."""
+    """What the prune job did: ``result`` where channels were cut, ``sparsity`` where weights were masked.
 
-    result: PruneResult
+    ``accuracy`` maps dense, pruned, batch_norm and finetuned to metrics where measured.
+    """
+
+    program: Program
+    result: PruneResult | None
+    sparsity: SparsityReport | None
     output: Path | None
     accuracy: Mapping[str, Metrics] | None
     eager: Path | None = None
@@ -146,15 +163,19 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
     accuracy: dict[str, Metrics] = {}
     if source is not None and not request.dry_run:
         accuracy["dense"] = measure(dense, source, request.training, "accuracy of the dense network", reporter)
-    result = _prune(request, dense, source, reporter)
-    program = result.program
-    form = _eager_form(request, dense, result, reporter)  # before any training: the class may not take these widths
+    result = _prune(request, dense, source, reporter) if request.cut else None
+    program = _cut(dense, result, request) if result else dense
+    form = _eager_form(request, program, result, reporter)  # before any training: the class may not take these widths
+    masked = masked_at_once(program, dense, request.masking, source, reporter, seed=request.training.seed)
+    sparsity = masked.report if masked else None
     if request.dry_run:
         _save_plan(request, result)
-        return PruneOutcome(result, None, None, has_data=source is not None)
+        return PruneOutcome(dense, result, sparsity, None, None, has_data=source is not None)
+    program = masked.program if masked else program
     if source is not None:
-        program = _recover(request, dense, program, source, accuracy, reporter)
-    _remember(program, request, result, accuracy)
+        program, grown = _recover(request, dense, program, source, accuracy, reporter)
+        sparsity = grown or sparsity
+    _remember(program, request, result, sparsity, accuracy)
     if is_first_process():
         program.save(request.destination, overwrite=request.force)
         _save_plan(request, result)
@@ -162,7 +183,18 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
             form.save(program, request.eager, overwrite=request.force)
         for folder in request.folders:
             finish(folder)
-    return PruneOutcome(result, request.destination, accuracy or None, request.eager, source is not None)
+    return PruneOutcome(
+        program, result, sparsity, request.destination, accuracy or None, request.eager, source is not None
+    )
+
+
+def _cut(dense: Program, result: PruneResult, request: PruneRequest) -> Program:
+    """The network with its channels cut; a dry run's result holds the one given."""
+    if not request.dry_run:
+        return result.program
+    from compress.pruning import apply_plan
+
+    return apply_plan(dense, result.plan)
 
 
 def _prune(request: PruneRequest, dense: Program, source: DataSource | None, reporter: Reporter) -> PruneResult:
@@ -212,14 +244,15 @@ def _check_reference(request: PruneRequest, dense: Program) -> None:
         reference_of(dense)
 
 
-def _eager_form(request: PruneRequest, dense: Program, result: PruneResult, reporter: Reporter) -> EagerForm | None:
+def _eager_form(
+    request: PruneRequest, program: Program, result: PruneResult | None, reporter: Reporter
+) -> EagerForm | None:
     if request.eager is None:
         return None
     from compress.eager.making import EagerForm
-    from compress.pruning import apply_plan
 
     with reporter.step("cutting the network's own class"):
-        return EagerForm.of(apply_plan(dense, result.plan) if request.dry_run else result.program, result.fit)
+        return EagerForm.of(program, result.fit if result else None)
 
 
 def _recover(
@@ -229,42 +262,57 @@ def _recover(
     source: DataSource,
     accuracy: dict[str, Metrics],
     reporter: Reporter,
-) -> Program:
+) -> tuple[Program, SparsityReport | None]:
     """Bring accuracy back: batch-norm statistics first, then finetuning with the dense network as teacher."""
     from compress.training import reestimate_batch_norm
 
-    accuracy["pruned"] = measure(program, source, request.training, "accuracy after cutting", reporter)
-    with reporter.step("re-estimating batch-norm statistics"):
-        reestimate_batch_norm(program, source, seed=request.training.seed)
-    accuracy["batch_norm"] = measure(
-        program, source, request.training, "accuracy after batch-norm re-estimation", reporter
-    )
+    if request.cut or program.masks:  # else the finetuning is to do everything
+        what = "cutting" if request.cut else "masking"
+        accuracy["pruned"] = measure(program, source, request.training, f"accuracy after {what}", reporter)
+        with reporter.step("re-estimating batch-norm statistics"):
+            reestimate_batch_norm(program, source, seed=request.training.seed)
+        accuracy["batch_norm"] = measure(
+            program, source, request.training, "accuracy after batch-norm re-estimation", reporter
+        )
+    grown = None
     if request.epochs:
-        program, accuracy["finetuned"] = finetune(
+        steps = request.choice.steps if request.cut else 1
+        program, accuracy["finetuned"], grown = finetune(
             program,
             source,
             request.training,
-            epochs=shared_epochs(request.epochs, request.choice.steps)[1],
+            epochs=shared_epochs(request.epochs, steps)[1],
             teacher=dense,
             folder=run_folder(request.destination),
             restart=request.restart,
             reporter=reporter,
+            sparsity=request.masking.gradual(program, dense, seed=request.training.seed),
         )
-    return program
+    return program, grown
 
 
-def _save_plan(request: PruneRequest, result: PruneResult) -> None:
-    if request.save_plan is not None:
+def _save_plan(request: PruneRequest, result: PruneResult | None) -> None:
+    if request.save_plan is not None and result is not None:
         result.plan.save(request.save_plan, overwrite=request.force)
 
 
-def _remember(program: Program, request: PruneRequest, result: PruneResult, accuracy: Mapping[str, Metrics]) -> None:
-    """Keep in the file what a report needs later: the figures and the layers as they were cut."""
+def _remember(
+    program: Program,
+    request: PruneRequest,
+    result: PruneResult | None,
+    sparsity: SparsityReport | None,
+    accuracy: Mapping[str, Metrics],
+) -> None:
+    """Keep in the file what a report needs later: the figures and the layers as they were cut and masked."""
     sha256 = sha256_file(request.checkpoint)
     for step in program.info.provenance:
-        if step.verb == "prune" and step.input_sha256 is None:
+        if step.verb in ("prune", "sparsify") and step.input_sha256 is None:
             step.input_sha256 = sha256
-    program.info.metrics["pruning"] = summary(result) | {"source": {"file": request.checkpoint.name, "sha256": sha256}}
+    source = {"source": {"file": request.checkpoint.name, "sha256": sha256}}
+    if result is not None:
+        program.info.metrics["pruning"] = summary(result) | source
+    if sparsity is not None:
+        program.info.metrics["sparsity"] = sparsity.to_json() | source
     if accuracy:
         program.info.metrics["accuracy"] = {"data": request.data, **accuracy}
 

@@ -51,7 +51,7 @@ class BetweenSteps:
         reestimate_batch_norm(smaller, self.source, seed=self.training.seed)
         if not self.epochs:
             return smaller
-        trained, _ = finetune(
+        trained, _, _ = finetune(
             smaller,
             self.source,
             self.training,

@@ -1,1 +1,1 @@
-"""Zeros in weights: patterns, criteria, allocation to a target, and schedules. :func:`compress.sparsify` is the door."""
+"""Zeros in weights: patterns, criteria, allocation to a target, schedules. :func:`compress.sparsify` is the door."""

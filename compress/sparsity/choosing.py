@@ -4,13 +4,15 @@ units in the order that the allocation gives them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from compress.masks import Mask
+from compress.masks import Mask, Masks
 from compress.program import Program
 from compress.sparsity.allocation import Allocation, Numbers, Ranked
 from compress.sparsity.layers import MaskableLayer
@@ -18,6 +20,7 @@ from compress.sparsity.patterns import Pattern
 from compress.sparsity.request import MACS, PARAMS, SPARSITY, SparsityRequest
 
 Scores = Mapping[str, torch.Tensor]
+Bits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,19 @@ class Chosen:
 class _Units:
     """One layer's units, flat, in ascending order of score: ``order`` says where each came from."""
 
-    order: Numbers
+    order: NDArray[np.int64]
     keys: Numbers
     elements: Numbers
-    free: Numbers
-    kept_by_floor: Numbers
+    free: Bits
+    kept_by_floor: Bits
 
 
 class Chooser:
-    """Chooses masks for ``layers`` of one network, on top of those that it has: what is zero stays zero."""
+    """Chooses masks for ``layers`` of one network, on top of those that it has: what is zero stays zero.
+
+    ``total`` is what the target is a share of (weights of these layers, MACs or parameters of the network), ``present``
+    what was left of it to begin with, counting zeros as removed.
+    """
 
     def __init__(self, program: Program, layers: Sequence[MaskableLayer], request: SparsityRequest) -> None:
         self.layers = tuple(layers)
@@ -48,41 +55,34 @@ class Chooser:
         self._allocation: Allocation = request.sharing
         self._least = 0.0 if self._pattern.whole else request.least
         self._goal = request.goal
-        self._before = {name: mask.kept for name, mask in program.masks.items()}
+        self._masks = program.masks
+        self._worth = _worth(program, self.layers, self._goal[0])
         count = program.count()
-        self._weights = sum(int(np.prod(layer.shape)) for layer in self.layers)
-        self.total = {SPARSITY: self._weights, PARAMS: count.params, MACS: count.macs}[self._goal[0]]
-        self.present = self._left(program)
+        self.weights = sum(math.prod(layer.shape) for layer in self.layers)
+        self.total = {SPARSITY: self.weights, PARAMS: count.params, MACS: count.macs}[self._goal[0]]
+        self._elsewhere = self._zeros_elsewhere(program)
+        self.present = self.left(self._masks)
 
     @property
     def wanted(self) -> float:
-        """What is to be left, in weights of these layers, parameters or MACs counting zeros as removed."""
+        """What is to be left."""
         measure, amount = self._goal
         if self._pattern.whole:
             return 0.0
         return self.total * (1 - amount if measure == SPARSITY else amount)
 
-    @property
-    def weights(self) -> int:
-        """How many weights the layers have."""
-        return self._weights
+    def left(self, masks: Masks) -> float:
+        """What these masks leave of :attr:`total`."""
+        masked = {layer.weight for layer in self.layers}
+        gone = sum(mask.zeros * self._worth[name] for name, mask in masks.items() if name in masked)
+        return self.total - self._elsewhere - gone
 
-    def _left(self, program: Program) -> float:
-        """What the masks as they are leave of what the target counts."""
-        measure = self._goal[0]
-        by_weight = {layer.weight: layer for layer in self.layers}
-        zeros = {name: mask.zeros for name, mask in program.masks.items()}
-        if measure == SPARSITY:
-            return self._weights - sum(zeros.get(name, 0) for name in by_weight)
-        if measure == PARAMS:
-            return self.total - sum(zeros.values())
-        shares = {name: mask.sparsity for name, mask in program.masks.items()}
-        gone = sum(
-            layer.macs * shares.get(program.tied.get(layer.weight, layer.weight), 0.0)
-            for layer in program.count().layers
-            if layer.weight is not None
-        )
-        return self.total - gone
+    def _zeros_elsewhere(self, program: Program) -> float:
+        """What zeros in other tensors (masked before, or biases that begin at zero) take from what is counted."""
+        ours = {layer.weight for layer in self.layers}
+        others = {name: tensor for name, tensor in program.tensors.items() if name in self._worth and name not in ours}
+        zeros = {name: tensor.numel() - int(torch.count_nonzero(tensor)) for name, tensor in others.items()}
+        return sum(count * self._worth[name] for name, count in zeros.items() if name not in program.tied)
 
     def sums(self, layer: MaskableLayer, values: torch.Tensor) -> torch.Tensor:
         """Sums of ``values`` (of the weight's shape) over the layer's units."""
@@ -95,7 +95,8 @@ class Chooser:
             scores: sums over units, by weight, as :meth:`sums` shapes them.
         """
         units = [self._units(layer, scores[layer.weight]) for layer in self.layers]
-        dropped = self._prefix(units, (self.present - self.wanted) * done)
+        goal = self.present - (self.present - self.wanted) * done
+        dropped = self._prefix(units, max(0.0, self.left(self._masks) - goal))
         if self._pattern.whole and done == 1.0:
             dropped = [one.free.copy() for one in units]
         masks, at_floor = {}, []
@@ -105,13 +106,17 @@ class Chooser:
                 at_floor.append(layer.name)
         return Chosen(masks, tuple(at_floor))
 
+    def take(self, masks: Masks) -> None:
+        """Choose on top of these masks from now on."""
+        self._masks = {**self._masks, **masks}
+
     def _units(self, layer: MaskableLayer, scores: torch.Tensor) -> _Units:
         kept = self._kept_before(layer)
         size = self.sums(layer, torch.ones(layer.shape))
         alive = self.sums(layer, kept.float())
         mean = torch.where(alive > 0, scores.detach().double().cpu() / size, float("-inf"))
         fixed = self._pattern.untouchable(mean).reshape(-1).numpy()
-        flat: Numbers = mean.reshape(-1).numpy()
+        flat = mean.reshape(-1).numpy()
         order = np.argsort(flat, kind="stable")
         elements = alive.double().reshape(-1).numpy()[order]
         floor = np.zeros(flat.size, bool)
@@ -119,14 +124,12 @@ class Chooser:
         free = (elements > 0) & ~fixed[order] & ~floor
         sizes = size.double().reshape(-1).numpy()[order]
         before = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
-        ranked = Ranked(layer.shape, flat[order], before, layer.macs / int(np.prod(layer.shape)))
+        ranked = Ranked(layer.shape, flat[order], before, layer.macs / math.prod(layer.shape))
         return _Units(order, self._allocation.keys(ranked), elements, free, floor & (elements > 0))
 
-    def _prefix(self, units: Sequence[_Units], amount: float) -> list[Numbers]:
+    def _prefix(self, units: Sequence[_Units], amount: float) -> list[Bits]:
         """Which units of each layer go, so that ``amount`` goes to within half a unit."""
-        worth = [
-            layer.macs / int(np.prod(layer.shape)) if self._goal[0] == MACS else 1.0 for layer in self.layers
-        ]
+        worth = [self._worth[layer.weight] for layer in self.layers]
         keys = np.concatenate([one.keys[one.free] for one in units])
         costs = np.concatenate([one.elements[one.free] * each for one, each in zip(units, worth, strict=True)])
         ranked = np.argsort(keys, kind="stable")
@@ -145,7 +148,7 @@ class Chooser:
             at += size
         return result
 
-    def _mask(self, layer: MaskableLayer, units: _Units, gone: Numbers) -> Mask:
+    def _mask(self, layer: MaskableLayer, units: _Units, gone: Bits) -> Mask:
         before = self._kept_before(layer)
         shape = self.sums(layer, torch.zeros(layer.shape)).shape
         kept = np.ones(gone.size, bool)
@@ -156,5 +159,19 @@ class Chooser:
         return Mask(layer.layout.closed(spread, layer.shape), name)
 
     def _kept_before(self, layer: MaskableLayer) -> torch.Tensor:
-        found = self._before.get(layer.weight)
-        return found if found is not None else torch.ones(layer.shape, dtype=torch.bool)
+        found = self._masks.get(layer.weight)
+        return found.kept if found is not None else torch.ones(layer.shape, dtype=torch.bool)
+
+
+def _worth(program: Program, layers: Sequence[MaskableLayer], measure: str) -> dict[str, float]:
+    """What one weight of each tensor counts for in ``measure``: itself, or its multiply-accumulates."""
+    if measure == SPARSITY:
+        return dict.fromkeys((layer.weight for layer in layers), 1.0)
+    if measure == PARAMS:
+        return dict.fromkeys(program.parameter_names, 1.0)
+    macs: dict[str, float] = {}
+    for counted in program.count().layers:
+        if counted.weight is not None and counted.weight_shape is not None:
+            owner = program.tied.get(counted.weight, counted.weight)
+            macs[owner] = macs.get(owner, 0.0) + counted.macs / math.prod(counted.weight_shape)
+    return macs

@@ -95,7 +95,7 @@ def sparsify_as(
     masked = program.copy()
     masked.set_masks(merged(program, chosen))
     made = report(program, masked, selection, chooser, chosen, request)
-    note(masked, request, made)
+    note(masked, request.settings(), request.seed, made)
     return SparsifyResult(program if dry_run else masked, masked.masks, made)
 
 
@@ -118,10 +118,7 @@ def begun(program: Program, selection: Selection, request: SparsityRequest) -> C
 def scoring_of(program: Program, chooser: Chooser, request: SparsityRequest) -> Criterion:
     """Make the criterion and let it begin with ``program``'s weights."""
     scoring = request.make_criterion()
-    sums = {
-        layer.weight: (lambda values, layer=layer: chooser.sums(layer, values))  # type: ignore[misc]
-        for layer in chooser.layers
-    }
+    sums = {layer.weight: (lambda values, layer=layer: chooser.sums(layer, values)) for layer in chooser.layers}
 
     def kept(scores: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {name: mask.kept for name, mask in chooser.choose(scores).masks.items()}
@@ -141,10 +138,10 @@ def merged(program: Program, chosen: Chosen) -> dict[str, Mask]:
     return {**program.masks, **chosen.masks}
 
 
-def note(masked: Program, request: SparsityRequest, made: SparsityReport) -> None:
+def note(masked: Program, settings: dict[str, Any], seed: int, made: SparsityReport) -> None:
     """Keep in the network's information what was done."""
     figures = {"sparsity": made.sparsity, "zeros": made.zeros, "weights": made.weights}
-    masked.info.record("sparsify", arguments=request.settings(), seed=request.seed, metrics=figures)
+    masked.info.record("sparsify", arguments=settings, seed=seed, metrics=figures)
 
 
 def report(
@@ -172,10 +169,10 @@ def report(
 
 def _remarks(masked: Program, chooser: Chooser, chosen: Chosen, request: SparsityRequest) -> list[str]:
     found = []
-    reached = Chooser(masked, chooser.layers, request)
-    if not request.shape.whole and reached.present - chooser.wanted > 0.01 * max(reached.total, 1):
+    left = chooser.left(masked.masks)
+    if not request.shape.whole and left - chooser.wanted > 0.01 * max(chooser.total, 1):
         measure = request.goal[0]
-        share = reached.present / reached.total
+        share = left / chooser.total
         where = f"zeros {1 - share:.3f}" if measure == SPARSITY else f"{measure}={share:.3f}"
         found.append(
             f"{request.asked} is out of reach: {where} is where every layer that is masked keeps its least; mask more "
@@ -189,7 +186,7 @@ def _remarks(masked: Program, chooser: Chooser, chosen: Chosen, request: Sparsit
         found.append(f"{len(mixed)} layers had zeros of another pattern before and are unstructured: {mixed[0]} ...")
     silent = sum(_silent(layer.layout.opened(chosen.masks[layer.weight].kept)) for layer in chooser.layers)
     if silent:
-        found.append(f"{silent} output channels have no weight left (cutting channels first would have removed them)")
+        found.append(f"{silent} output channels have no weight left and give a constant")
     return found
 
 

@@ -11,6 +11,8 @@ from compress.data.source import DataSource
 from compress.errors import DataError, InputError
 from compress.files import sha256_file
 from compress.program import Program
+from compress.sparsity.gradual import GradualSparsity
+from compress.sparsity.report import SparsityReport
 from compress.training import state
 from compress.training.batch_norm import reestimate_batch_norm
 from compress.training.config import FinetuneConfig
@@ -36,12 +38,14 @@ class FinetuneResult:
         history: one row per epoch, as in ``history.json``.
         best_epoch: counted from 1.
         metrics: the validation figures of that epoch.
+        sparsity: what masks that grew during the training came to.
     """
 
     program: Program
     history: list[Row]
     best_epoch: int
     metrics: dict[str, Any]
+    sparsity: SparsityReport | None = None
 
 
 def finetune(
@@ -53,8 +57,9 @@ def finetune(
     output_dir: str | os.PathLike[str],
     resume: bool = True,
     quiet: bool = False,
+    sparsity: GradualSparsity | None = None,
 ) -> FinetuneResult:
-    """Train a copy of ``program`` on ``data``.
+    """Train a copy of ``program`` on ``data``. Weights that ``program`` masks stay zero.
 
     ``output_dir`` receives ``state.pt`` (to go on from, written every ``save_every_steps`` steps and every epoch),
     ``best.pt`` (the best epoch's weights), ``history.csv`` and ``history.json``. A run that was killed and is started
@@ -65,8 +70,10 @@ def finetune(
         teacher: the dense network, whose soft predictions are learnt as well unless ``distill_alpha`` is 0.
         resume: go on from ``output_dir``'s state if there is one; else start over.
         quiet: no progress bar (there is none either where stderr is no terminal).
+        sparsity: set weights to zero bit by bit while training; the best epoch is then one with all the zeros.
 
     Raises:
+        PlanError: ``sparsity`` does not fit the network.
         InputError: the state belongs to a different run (every differing field is named), another run is at work in
             ``output_dir``, or the loss is not finite.
         DataError: the data do not fit the network, or cannot be read.
@@ -85,6 +92,8 @@ def finetune(
     ):
         _check_batch(program, data, config, processes)
         identity = _identity(program, data, config, teacher, processes)
+        if sparsity is not None:
+            identity |= {f"sparsity.{name}": value for name, value in sparsity.settings().items()}
         found = _found(folder / state.NAME, identity) if resume else None
         begun = program
         if found is None and config.batch_norm_batches:
@@ -98,7 +107,16 @@ def finetune(
                 device=config.device,
             )
         processes.wait()
-        trainer = Trainer(begun, data, config, teacher=teacher, folder=folder, processes=processes, identity=identity)
+        trainer = Trainer(
+            begun,
+            data,
+            config,
+            teacher=teacher,
+            folder=folder,
+            processes=processes,
+            identity=identity,
+            sparsity=sparsity,
+        )
         if found is not None:
             trainer.resume(found)
         elif processes.first:
@@ -181,6 +199,8 @@ def _result(
 ) -> FinetuneResult:
     trained = program.copy()
     restore(trained, trainer.best_tensors())
+    trained.set_masks(trainer.masks)
+    sparsity = trainer.growing.finish(program, trained) if trainer.growing is not None else None
     best = trainer.best
     if data.preprocessing is not None:
         trained.info.preprocessing = data.preprocessing
@@ -194,4 +214,4 @@ def _result(
         input_sha256=identity["program"],
         metrics={"best_epoch": best["epoch"], **best["metrics"]},
     )
-    return FinetuneResult(trained, trainer.history, best["epoch"], best["metrics"])
+    return FinetuneResult(trained, trainer.history, best["epoch"], best["metrics"], sparsity)

@@ -12,7 +12,9 @@ import torch
 from compress.data.randomness import draw_seed
 from compress.data.source import Batch, DataSource
 from compress.errors import InputError
+from compress.masks import Mask
 from compress.program import Program
+from compress.sparsity.gradual import GradualSparsity, GrowingMasks, masks_as_state, masks_from_state
 from compress.training import state
 from compress.training.config import FinetuneConfig
 from compress.training.ema import Ema, restore, snapshot, untied
@@ -39,6 +41,7 @@ class Trainer:
         folder: Path,
         processes: Processes,
         identity: dict[str, Any],
+        sparsity: GradualSparsity | None = None,
     ) -> None:
         self._data = data
         self._config = config
@@ -52,10 +55,11 @@ class Trainer:
         self._steps = data.training.steps(config.batch_size, processes.share)
 
         self._program = program.copy()
+        self.growing = GrowingMasks(self._program, sparsity, config.epochs * self._steps) if sparsity else None
         module = self._program.module(training=True).to(processes.device)
         self._parameters = [value for value in module.parameters() if value.requires_grad]
         self._model, self._optimizer = processes.prepare(module, build_optimizer(self._parameters, config))
-        self._ema = Ema(program, config.ema, processes.device) if config.ema is not None else None
+        self._ema = Ema(self._program, config.ema, processes.device) if config.ema is not None else None
         self._teacher: torch.nn.Module | None = None
         if teacher is not None and config.distill_alpha > 0:
             self._teacher = teacher.copy().module(training=False).to(processes.device)
@@ -129,10 +133,23 @@ class Trainer:
         processes.accelerator.backward(loss * weight if weight != 1 else loss)
         if config.clip_norm is not None:
             processes.accelerator.clip_grad_norm_(self._parameters, config.clip_norm)
+        if self.growing is not None and self.growing.needs_gradients:
+            if config.clip_norm is None:
+                processes.accelerator.unscale_gradients()
+            self.growing.observe(self._program)
         self._optimizer.step()
+        self._mask(number + 1)
         if self._ema is not None:
             self._ema.update(self._program.tensors, number + 1)
         return stopping
+
+    def _mask(self, step: int) -> None:
+        """Keep what the masks leave out at zero: momentum from before a weight was masked would still move it."""
+        if self.growing is not None and self.growing.update(self._program, step):
+            if self._ema is not None:
+                self._ema.program.set_masks(self._program.masks)
+        else:
+            self._program.apply_masks()
 
     def _with_teacher(self, loss: torch.Tensor, inputs: tuple[torch.Tensor, ...], outputs: Outputs) -> torch.Tensor:
         config = self._config
@@ -178,7 +195,7 @@ class Trainer:
             between=lambda: self._stop_in_validation(stop),
         )
         score = figures[config.best_by] if config.best_by in figures else next(iter(figures.values()))
-        is_best = self._is_best(score)
+        is_best = self._is_best(score) and self._masks_final()
         row: Row = {"epoch": self._epoch + 1, "lr": self._optimizer.param_groups[0]["lr"]}
         row |= {f"train_{name}": value for name, value in self._tally.means().items()}
         row |= {f"val_{name}": value for name, value in figures.items() if name != "samples"}
@@ -193,6 +210,10 @@ class Trainer:
         if processes.first:
             write_history(self._folder, self.history, self._identity)
         bar.say(_line(row))
+
+    def _masks_final(self) -> bool:
+        """An epoch before the masks are final has too few zeros to be the best."""
+        return self.growing is None or self.growing.is_final((self._epoch + 1) * self._steps)
 
     def _is_best(self, score: float) -> bool:
         if not math.isfinite(score):
@@ -225,12 +246,20 @@ class Trainer:
                 "history": self.history,
                 "best": self.best,
             }
+            if self.growing is not None:
+                content |= {"masks": masks_as_state(self._program), "sparsity": self.growing.state()}
             state.write(self._folder / state.NAME, content)
         self._processes.wait()
         self._saved = (self._epoch, self._step)
 
     def resume(self, content: dict[str, Any]) -> None:
         """Go on from what :func:`compress.training.state.read` returned."""
+        if self.growing is not None:
+            masks = masks_from_state(content["masks"])
+            self._program.set_masks(masks)
+            self.growing.restore(self._program, content["sparsity"])
+            if self._ema is not None:
+                self._ema.program.set_masks(masks)
         restore(self._program, content["tensors"])
         if self._ema is not None:
             restore(self._ema.program, content["ema"])
@@ -240,6 +269,11 @@ class Trainer:
         self._tally.sums = {name: list(sums) for name, sums in content["sums"].items()}
         self.history, self.best = list(content["history"]), content["best"]
         self._saved = (self._epoch, self._step)
+
+    @property
+    def masks(self) -> dict[str, Mask]:
+        """The masks as they are now."""
+        return self._program.masks
 
     def best_tensors(self) -> dict[str, torch.Tensor]:
         """Return the weights of the best epoch."""

@@ -1,4 +1,4 @@
-"""Erdos-Renyi-kernel: large layers lose more (Evci et al. 2020, Rigging the Lottery, section 3, eq. for convolutions)."""
+"""Erdos-Renyi-kernel: large layers lose more (Evci et al. 2020, Rigging the Lottery, section 3)."""
 
 from __future__ import annotations
 

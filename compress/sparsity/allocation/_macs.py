@@ -1,4 +1,4 @@
-"""Where zeros save most for what they cost: the fractional knapsack's greedy order, score for each multiply-accumulate."""
+"""Where zeros save most for what they cost: the knapsack's greedy order, score for each multiply-accumulate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a criterion is: a score for each unit of each weight, from the weights alone or from gradients seen in passing."""
+"""What a criterion is: a score for each unit of each weight, from the weights or from gradients seen in passing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Criterion(ABC):
         return weights
 
     def observe(self, weights: Tensors, gradients: Tensors) -> None:
-        """Take in the gradient of one batch's mean loss by each weight. Nothing by default."""
+        """Take in the gradient of one batch's mean loss by each weight."""
+        raise NotImplementedError(f"criterion {self.name} needs no data")
 
     @abstractmethod
     def scores(self, weights: Tensors) -> dict[str, torch.Tensor]:
@@ -50,7 +51,9 @@ class Criterion(ABC):
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
+        """Go on from a :meth:`state`; nothing to do where there is none."""
+        if state:
+            raise ValueError(f"criterion {self.name} gathers nothing")
 
 
 class GatheringCriterion(Criterion):
@@ -70,7 +73,8 @@ class GatheringCriterion(Criterion):
     def observe(self, weights: Tensors, gradients: Tensors) -> None:
         self._seen += 1
         for name, gradient in gradients.items():
-            self._totals[name] += self.of_units(self._sums[name](weights[name] * gradient))
+            found = self.of_units(self._sums[name](weights[name] * gradient))
+            self._totals[name] = self._totals[name].to(found.device) + found
 
     def scores(self, weights: Tensors) -> dict[str, torch.Tensor]:
         return {name: total / max(self._seen, 1) for name, total in self._totals.items()}
@@ -80,5 +84,5 @@ class GatheringCriterion(Criterion):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         for name, total in state["totals"].items():
-            self._totals[name].copy_(total)
+            self._totals[name] = total.clone()
         self._seen = int(state["seen"])

@@ -37,7 +37,8 @@ class LearnedScores(Criterion):
             products = self._sums[name](weights[name] * gradient)
             usual = products.abs().mean()
             if usual > 0:
-                self._scores[name] -= self.rate * self._scale[name] * products / usual
+                before, scale = self._scores[name].to(products.device), self._scale[name].to(products.device)
+                self._scores[name] = before - self.rate * scale * products / usual
 
     def scores(self, weights: Tensors) -> dict[str, torch.Tensor]:
         return self._scores
@@ -47,4 +48,4 @@ class LearnedScores(Criterion):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         for name, score in state["scores"].items():
-            self._scores[name].copy_(score)
+            self._scores[name] = score.clone()

@@ -13,7 +13,7 @@ from compress.sparsity.patterns._base import Pattern
 
 
 class Blocks(Pattern):
-    """Units of ``rows`` output channels, counted from the first of each convolution group; the last may be incomplete."""
+    """Units of ``rows`` output channels, counted within each convolution group; the last may be incomplete."""
 
     rows: ClassVar[int]
 

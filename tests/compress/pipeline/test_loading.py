@@ -80,4 +80,5 @@ def test_pipeline_jobs_can_be_called_from_python(tmp_path: Path) -> None:
     create("models:digitsnet").save(tmp_path / "net.pt2")
     outcome = run(PruneRequest(tmp_path / "net.pt2", Choice(target="ratio=0.5")), Silent())
     assert outcome.output == tmp_path / "net.pruned.pt2"
+    assert outcome.result is not None
     assert compress.load(outcome.output).count().macs == outcome.result.report.after.macs

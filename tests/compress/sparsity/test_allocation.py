@@ -1,0 +1,130 @@
+"""Allocations: a target is met to one unit whatever the layers, and each shares the zeros out as its name says."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import compress
+from compress import Program
+from compress.errors import PlanError
+from compress.sparsity.allocation import ALLOCATIONS, Ranked
+from compress.sparsity.report import SparseLayer
+
+
+def masked_layers(program: Program, target: float | str, **options: object) -> list[SparseLayer]:
+    report = compress.sparsify(program, target, **options).report  # type: ignore[arg-type]
+    return [layer for layer in report.layers if layer.pattern is not None]
+
+
+@given(
+    st.lists(st.floats(-5, 5, allow_nan=False), min_size=1, max_size=30),
+    st.floats(1, 1e6),
+    st.sampled_from(sorted(ALLOCATIONS)),
+)
+@settings(deadline=None)
+def test_keys_ascend_with_the_scores(scores: list[float], macs: float, name: str) -> None:
+    ascending = np.sort(np.array(scores))
+    before = (np.arange(ascending.size) + 0.5) / ascending.size
+    keys = ALLOCATIONS[name].keys(Ranked((4, 3, 3, 3), ascending, before, macs))
+    assert keys.shape == ascending.shape
+    assert (np.diff(keys) >= 0).all()
+
+
+@pytest.fixture(scope="module")
+def uneven() -> Program:
+    """Widths that no block divides, groups, a strided convolution, a transposed one."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 10, 3, padding=1), nn.ReLU(), nn.Conv2d(10, 14, 3, 2, 1, groups=2), nn.ReLU(),
+        nn.ConvTranspose2d(14, 7, 2, 2), nn.ReLU(), nn.Conv2d(7, 9, 1), nn.Flatten(), nn.Linear(9 * 64, 11),
+        nn.ReLU(), nn.Linear(11, 5),
+    )  # fmt: skip
+    return compress.capture(net, (torch.randn(2, 3, 8, 8),))
+
+
+@given(
+    st.floats(0.05, 0.9),
+    st.sampled_from(["sparsity", "macs", "params"]),
+    st.sampled_from(["unstructured", "4x1", "2x1"]),
+    st.sampled_from(sorted(ALLOCATIONS)),
+)
+@settings(deadline=None, max_examples=40)
+def test_every_target_is_met_to_half_a_unit(
+    uneven: Program, share: float, measure: str, pattern: str, allocation: str
+) -> None:
+    share = share if measure == "sparsity" else max(share, 0.15)
+    asked = share if measure == "sparsity" else f"{measure}={share}"
+    result = compress.sparsify(uneven, asked, pattern=pattern, allocation=allocation, least=0.0)
+    report = result.report
+    rows = {"unstructured": 1, "4x1": 4, "2x1": 2}[pattern]
+    if measure == "sparsity":
+        off, unit = abs(report.zeros - share * report.weights), 1.0
+    elif measure == "params":
+        off, unit = abs(report.after.nonzero_params - share * report.after.params), 1.0
+    else:
+        off = abs(report.after.nonzero_macs - share * report.after.macs)
+        unit = max(layer.macs / layer.weights for layer in report.layers)
+    rounding = len(report.layers)  # the count of each layer is a whole number
+    if report.note is None or "out of reach" not in report.note:
+        assert off <= rows * unit / 2 + (rounding if measure == "macs" else 1e-6)
+
+
+def test_uniform_takes_the_same_share_of_every_layer(resnet20: Program) -> None:
+    for pattern in ("unstructured", "4x1"):
+        shares = [layer.sparsity for layer in masked_layers(resnet20, 0.8, pattern=pattern)]
+        assert max(abs(share - 0.8) for share in shares) < 0.005
+
+
+def test_global_is_one_threshold(resnet20: Program) -> None:
+    result = compress.sparsify(resnet20, 0.8, allocation="global")
+    tensors = resnet20.state_dict()
+    gone = max(float(tensors[name][~mask.kept].abs().max()) for name, mask in result.masks.items())
+    kept = min(float(tensors[name][mask.kept].abs().min()) for name, mask in result.masks.items())
+    assert gone <= kept
+    assert len({round(mask.sparsity, 2) for mask in result.masks.values()}) > 3
+
+
+def test_erdos_renyi_kernel_densities_have_one_factor(resnet20: Program) -> None:
+    factors = [
+        (1 - layer.sparsity) * math.prod(layer.shape) / sum(layer.shape)
+        for layer in masked_layers(resnet20, 0.9, allocation="erk")
+        if layer.sparsity > 0
+    ]
+    assert len(factors) > 10
+    assert max(factors) / min(factors) < 1.02
+
+
+def test_macs_aware_loses_least_for_a_macs_target(resnet20: Program) -> None:
+    """The knapsack's order: at the same MACs no other allocation keeps more of the weights' squares."""
+
+    def kept(allocation: str) -> float:
+        result = compress.sparsify(resnet20, "macs=0.3", allocation=allocation)
+        assert abs(result.report.after.nonzero_macs / result.report.after.macs - 0.3) < 1e-4
+        return sum(float(result.program.tensors[name].square().sum()) for name in result.masks)
+
+    best = kept("macs")
+    assert all(best > kept(name) for name in ("uniform", "global", "erk"))
+
+
+def test_a_floor_is_kept_and_said(digitsnet: Program) -> None:
+    result = compress.sparsify(digitsnet, 0.97, allocation="macs", least=0.02)
+    shares = {layer.name: layer.sparsity for layer in result.report.layers if layer.pattern}
+    assert max(shares.values()) <= 0.98
+    assert result.report.note is not None
+    assert "layers keep only their least of 0.02: stage1.conv1" in result.report.note
+    out = compress.sparsify(digitsnet, 0.99, least=0.1).report
+    assert out.note is not None
+    assert "sparsity 0.99 is out of reach: zeros 0.9" in out.note
+    assert out.sparsity <= 0.9
+
+
+def test_an_unknown_allocation_is_refused(digitsnet: Program) -> None:
+    with pytest.raises(PlanError, match="no allocation 'best'; choose one of uniform, global, erk, macs"):
+        compress.sparsify(digitsnet, 0.5, allocation="best")
