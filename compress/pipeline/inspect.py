@@ -16,8 +16,9 @@ from compress.pipeline.reporter import Reporter
 from compress.pipeline.tables import amount, metric, out_of_reach, percent, size
 
 if TYPE_CHECKING:
-    from compress import Program
+    from compress import Count, Program
     from compress.explanation import Explanation
+    from compress.sparsity.report import SparseLayer
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,14 @@ def _program(file: Path, program: Program, explained: Explanation) -> Sheet:
         lines.append(("protected", f"layers named {', '.join(explained.ignore)}"))
     if info.preprocessing is not None:
         lines.append(("preprocessing", f"mean {info.preprocessing.mean}, std {info.preprocessing.std}"))
+    zeros = _zeros(program, count)
+    if zeros:
+        masks = program.masks.values()
+        share = sum(mask.zeros for mask in masks) / sum(mask.kept.numel() for mask in masks)
+        lines += [
+            ("sparsity", f"{percent(share)} of the weights of {len(masks)} masked layers are zero, and stay zero"),
+            ("MACs counting zeros", f"{amount(count.nonzero_macs)} (no measure of time)"),
+        ]
     recorded = info.metrics.get("accuracy", {})
     lines += [(f"accuracy ({stage})", metric(value)) for stage, value in recorded.items() if isinstance(value, dict)]
     steps = [(step.when, step.verb, _arguments(step.arguments)) for step in info.provenance]
@@ -180,6 +189,7 @@ def _program(file: Path, program: Program, explained: Explanation) -> Sheet:
             "kind": "network",
             "info": info.model_dump(mode="json"),
             "count": count.summary(),
+            "sparsity": [asdict(layer) | {"sparsity": layer.sparsity} for layer in zeros],
             "inputs": [spec._asdict() for spec in program.inputs],
             "outputs": [spec._asdict() for spec in program.outputs],
             **explained.to_json(),
@@ -187,9 +197,38 @@ def _program(file: Path, program: Program, explained: Explanation) -> Sheet:
         lines,
         [
             *([Table("What was done", ("when", "what", "with"), steps)] if steps else []),
+            *(
+                [Table("Zeros", ("layer", "weight", "pattern", "zeros", "MACs", "MACs counting zeros"), _rows(zeros))]
+                if zeros
+                else []
+            ),
             Table("Widths", ("first layer", "status", "width", "cell", "layers", "share of MACs", "reason"), rows),
         ],
     )
+
+
+def _zeros(program: Program, count: Count) -> tuple[SparseLayer, ...]:
+    """The layers that can be masked, where any is; nothing for a dense network."""
+    if not program.masks:
+        return ()
+    from compress.sparsity.layers import maskable_layers
+    from compress.sparsity.report import sparse_layers
+
+    return sparse_layers(program, maskable_layers(program), {}, count)
+
+
+def _rows(zeros: Sequence[SparseLayer]) -> list[tuple[str, ...]]:
+    return [
+        (
+            layer.name,
+            "x".join(map(str, layer.shape)),
+            layer.pattern or "dense",
+            percent(layer.sparsity),
+            amount(layer.macs),
+            amount(layer.nonzero_macs),
+        )
+        for layer in zeros
+    ]
 
 
 def _arguments(arguments: dict[str, Any]) -> str:

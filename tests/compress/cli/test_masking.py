@@ -1,0 +1,105 @@
+"""``compress prune --sparsity``, and what the other commands make of masked networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import compress
+from tests.compress.cli.calling import Cli
+
+
+def test_zeros_alone_cut_no_channel(cli: Cli, net: Path) -> None:
+    ended = cli("prune", net, "--sparsity", 0.8, "--pattern", "4x1")
+    assert ended.code == 0, ended.err
+    dense, masked = compress.load(net), compress.load(net.with_name("net.pruned.pt2"))
+    assert masked.count().macs == dense.count().macs
+    assert masked.structure_hash() == dense.structure_hash()
+    assert all(mask.sparsity == pytest.approx(0.8, abs=0.005) for mask in masked.masks.values())
+    assert "80.00 % zeros among the 54464 weights of 8 layers (2 stay dense)" in ended.out
+    assert "zeros make nothing faster by themselves" in ended.out
+    assert masked.info.metrics["sparsity"]["source"]["file"] == "net.pt2"
+
+
+def test_channels_go_first_and_zeros_keep_their_blocks(cli: Cli, net: Path) -> None:
+    ended = cli("prune", net, "--target", "macs=0.6", "--sparsity", 0.8, "--pattern", "4x1", "--json")
+    assert ended.code == 0, ended.err
+    dense, small = compress.load(net), compress.load(net.with_name("net.pruned.pt2"))
+    assert small.count().macs / dense.count().macs == pytest.approx(0.6, abs=0.01)
+    assert {mask.pattern for mask in small.masks.values()} == {"4x1"}
+    assert [step.verb for step in small.info.provenance] == ["prune", "sparsify"]
+    found = ended.data
+    assert found["after"]["macs"] == small.count().macs == found["sparsity"]["after"]["macs"]
+    assert found["sparsity"]["after"]["nonzero_macs"] == small.count().nonzero_macs
+    assert found["sparsity"]["sparsity"] == pytest.approx(0.8, abs=1e-3)
+
+
+def test_a_share_of_macs_counts_zeros_as_removed(cli: Cli, net: Path) -> None:
+    dense = compress.load(net).count().macs
+    assert cli("prune", net, "--target", "macs=0.3", "--pattern", "unstructured", "-o", "one.pt2").code == 0
+    one = compress.load("one.pt2").count()
+    assert (one.macs, one.nonzero_macs / dense) == (dense, pytest.approx(0.3, abs=1e-3))
+    # Beside cut channels the share is of the network that was given.
+    assert cli("prune", net, "--target", "macs=0.6", "--sparsity", "macs=0.3", "-o", "two.pt2").code == 0
+    two = compress.load("two.pt2").count()
+    assert two.macs / dense == pytest.approx(0.6, abs=0.01)
+    assert two.nonzero_macs / dense == pytest.approx(0.3, abs=1e-3)
+    cli("prune", net, "--target", "macs=0.4", "--sparsity", "macs=0.5", "-o", "three.pt2").refused(
+        "cutting channels leaves macs=0.4", "nothing to mask for macs=0.5"
+    )
+
+
+def test_half_of_four_needs_no_number(cli: Cli, net: Path) -> None:
+    assert cli("prune", net, "--pattern", "2:4", "--dense", "stage1.*", "-o", "half.pt2").code == 0
+    masks = compress.load("half.pt2").masks
+    assert {mask.pattern for mask in masks.values()} == {"2:4"}
+    assert not any(name.startswith("stage1") for name in masks)
+
+
+def test_a_dry_run_shows_both_and_writes_nothing(cli: Cli, net: Path, tmp_path: Path) -> None:
+    ended = cli("prune", net, "--target", "macs=0.6", "--sparsity", 0.8, "--dry-run")
+    assert ended.code == 0, ended.err
+    assert "asked for macs=0.6" in ended.out
+    assert "asked for sparsity 0.8" in ended.out
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pt2"]
+
+
+def test_training_keeps_and_grows_zeros_and_says_so(cli: Cli, net: Path) -> None:
+    grown = cli(
+        "prune", net, "--sparsity", 0.7, "--pattern", "2x1", "--sparsity-schedule", "cubic", "--data", "digits",
+        "--epochs", 1, "-o", "grown.pt2",
+    )  # fmt: skip
+    assert grown.code == 0, grown.err
+    assert "accuracy, after finetuning" in grown.out
+    before = compress.load("grown.pt2")
+    ended = cli("finetune", "grown.pt2", "--data", "digits", "--epochs", 1, "-o", "more.pt2")
+    assert ended.code == 0, ended.err
+    assert "keeping the zeros of 8 masked layers (70.0 % of their weights)" in ended.err
+    after = compress.load("more.pt2")
+    for name, mask in after.masks.items():
+        assert torch.equal(mask.kept, before.masks[name].kept)
+        assert not after.tensors[name][~mask.kept].any()
+    shown = cli("inspect", "more.pt2")
+    assert "70.0 % of the weights of 8 masked layers are zero" in shown.out
+    assert "2x1" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--sparsity", "1.5"], ["sparsity target '1.5' is not understood"]),
+        (["--sparsity", "0.8", "--pattern", "2:4"], ["half of its layers' weights zero"]),
+        (["--sparsity", "0.8", "--sparsity-criterion", "taylor"], ["--sparsity-criterion taylor needs --data"]),
+        (["--sparsity", "0.8", "--sparsity-schedule", "cubic"], ["while training", "--epochs"]),
+        (["--dense", "stage1.*"], ["--dense", "give --sparsity 0.8"]),
+        (["--sparsity", "0.8", "--keep", "stage1.*=0.5"], ["--keep", "give --target, too"]),
+        (["--sparsity", "0.8", "--dense", "stage9"], ["--dense 'stage9' matches no layer"]),
+        (["--pattern", "4x1"], ["there is no target"]),
+        (["--sparsity", "0.8", "--save-plan", "p.json"], ["--save-plan has no channels to write"]),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(cli: Cli, net: Path, options: list[str], words: list[str]) -> None:
+    cli("prune", net, *options).refused(*words)
+    assert not net.with_name("net.pruned.pt2").exists()

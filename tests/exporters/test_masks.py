@@ -1,0 +1,94 @@
+"""After export the zeros are exactly where the masks say, batch norm folded or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+import compress
+import exporters
+from compress import Program, data
+from compress.loading import create
+from compress.training import reestimate_batch_norm
+
+
+class Mixed(nn.Module):
+    """Every kind of layer that can be masked, with and without a batch norm to fold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3)
+        self.grouped, self.norm = nn.Conv2d(8, 12, 3, groups=2, bias=False), nn.BatchNorm2d(12)
+        self.up, self.up_norm = nn.ConvTranspose2d(12, 8, 2, 2, bias=False), nn.BatchNorm2d(8)
+        self.hidden, self.head = nn.Linear(8, 16), nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.grouped(torch.relu(self.stem(x)))))
+        x = torch.relu(self.up_norm(self.up(x))).mean((2, 3))
+        return self.head(torch.relu(self.hidden(x)))
+
+
+def mixed() -> Program:
+    torch.manual_seed(0)
+    net = Mixed()
+    for norm in (net.norm, net.up_norm):
+        nn.init.uniform_(norm.weight, -1.5, 1.5)  # factors below zero, too
+        nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    return compress.capture(net, (torch.randn(2, 3, 10, 10),))
+
+
+def digitsnet() -> Program:
+    torch.manual_seed(0)
+    program = create("models:digitsnet")
+    reestimate_batch_norm(program, data.load("digits"), batches=4)
+    return program
+
+
+def weights_by_layer(path: Path) -> dict[str, np.ndarray]:
+    """The weight of each multiplying node by its layer, as (outputs first) as in the network."""
+    model = onnx.load(path)
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+            weight = tensors[node.input[1]]
+            transposed = node.op_type == "MatMul" or any(a.name == "transB" and a.i == 0 for a in node.attribute)
+            found[node.name.rpartition("/")[0]] = weight.T if transposed else weight
+    return found
+
+
+@pytest.mark.parametrize("build", [mixed, digitsnet])
+@pytest.mark.parametrize("pattern", ["unstructured", "4x1", "2:4"])
+def test_zeros_are_exactly_where_the_masks_are(build: Callable[[], Program], pattern: str, tmp_path: Path) -> None:
+    masked = compress.sparsify(build(), None if pattern == "2:4" else 0.7, pattern=pattern).program
+    exporters.to_onnx(masked, tmp_path / "net.onnx")
+    weights = weights_by_layer(tmp_path / "net.onnx")
+    assert len(masked.masks) >= 3
+    for name, mask in masked.masks.items():
+        found = weights[name.removesuffix(".weight")]
+        assert found.shape == tuple(mask.kept.shape)
+        assert np.array_equal(found == 0, ~mask.kept.numpy())
+
+
+def test_channels_first_then_masks_then_export(tmp_path: Path) -> None:
+    small = compress.prune(digitsnet(), "macs=0.6").program
+    masked = compress.sparsify(small, 0.8, pattern="4x1").program
+    exporters.to_onnx(masked, tmp_path / "net.onnx")
+    weights = weights_by_layer(tmp_path / "net.onnx")
+    for name, mask in masked.masks.items():
+        assert np.array_equal(weights[name.removesuffix(".weight")] == 0, ~mask.kept.numpy())
+        assert mask.pattern == "4x1"
+
+
+def test_an_eager_module_of_a_masked_network_has_its_zeros() -> None:
+    small = compress.prune(create("models:resnet20"), "macs=0.6").program
+    masked = compress.sparsify(small, 0.8, pattern="2x1").program
+    state = compress.eager_module(masked).state_dict()
+    for name, mask in masked.masks.items():
+        assert torch.equal(state[name] == 0, ~mask.kept)
