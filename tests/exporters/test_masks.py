@@ -39,6 +39,7 @@ def mixed() -> Program:
     net = Mixed()
     for norm in (net.norm, net.up_norm):
         nn.init.uniform_(norm.weight, -1.5, 1.5)  # factors below zero, too
+        assert norm.running_var is not None
         nn.init.uniform_(norm.running_var, 0.5, 2.0)
     return compress.capture(net, (torch.randn(2, 3, 10, 10),))
 

@@ -40,7 +40,8 @@ def test_a_share_of_macs_counts_zeros_as_removed(cli: Cli, net: Path) -> None:
     dense = compress.load(net).count().macs
     assert cli("prune", net, "--target", "macs=0.3", "--pattern", "unstructured", "-o", "one.pt2").code == 0
     one = compress.load("one.pt2").count()
-    assert (one.macs, one.nonzero_macs / dense) == (dense, pytest.approx(0.3, abs=1e-3))
+    assert one.macs == dense
+    assert one.nonzero_macs / dense == pytest.approx(0.3, abs=1e-3)
     # Beside cut channels the share is of the network that was given.
     assert cli("prune", net, "--target", "macs=0.6", "--sparsity", "macs=0.3", "-o", "two.pt2").code == 0
     two = compress.load("two.pt2").count()

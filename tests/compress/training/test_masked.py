@@ -95,7 +95,8 @@ def test_a_stopped_run_ends_with_the_same_masks_and_weights(
         return finetune(network, digits, config, output_dir=tmp_path / folder, quiet=True, sparsity=gradual).program
 
     whole = run("whole")
-    original, taken = Trainer._train_step, []
+    original = Trainer._train_step
+    taken: list[int] = []
 
     def stopping(self: Trainer, *arguments: Any) -> bool:
         if len(taken) == 8:
