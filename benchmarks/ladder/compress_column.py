@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -156,20 +157,39 @@ def evidence(program: Program) -> dict[str, str]:
 
 def _anonymous(program: Program) -> dict[str, Any]:
     """Both graphs with nodes numbered in order and defaults left out: exporting anew names some nodes differently,
-    fetches tensors in another order, does not write arguments that are as by default, and drops source lines.
+    fetches tensors in another order, does not write arguments that are as by default, writes equal sizes in another
+    way, and drops source lines. Sizes stand where they are used, as what they are for two inputs.
     """
     from compress.graph_json import graph_to_json
     from compress.shapes import copy_graph
 
     found = {}
     for training, graph in program.graphs.items():
-        every = graph_to_json(_without_defaults(copy_graph(graph)))
-        entries = [entry for entry in every if entry["op"] != "get_attr"]
-        numbers: dict[str, Any] = {entry["name"]: entry["target"] for entry in every}
-        numbers |= {entry["name"]: index for index, entry in enumerate(entries)}
-        kept = ("op", "target", "args", "kwargs")
-        found[str(training)] = [_numbered({key: entry[key] for key in kept}, numbers) for entry in entries]
+        numbers: dict[str, Any] = {}
+        entries = []
+        for entry in graph_to_json(_without_defaults(copy_graph(graph))):
+            target, args = entry["target"], _numbered([entry["args"], entry["kwargs"]], numbers)
+            sizes = _sizes(target, args[0])
+            if entry["op"] == "get_attr":
+                numbers[entry["name"]] = target
+            elif sizes is not None:
+                numbers[entry["name"]] = {"sizes": sizes}
+            else:
+                numbers[entry["name"]] = len(entries)
+                entries.append([entry["op"], target, args])
+        found[str(training)] = entries
     return found
+
+
+def _sizes(target: str, args: list[Any]) -> list[Any] | None:
+    """A size for two inputs, where that is what a node computes."""
+    if target == "aten.sym_size.int":
+        return [args[1] + 3, args[1] + 1009]
+    if not target.startswith("operator.") or any(isinstance(part, dict) and "sizes" not in part for part in args):
+        return None
+    function = getattr(operator, target.removeprefix("operator."))
+    parts = [part["sizes"] if isinstance(part, dict) else [part, part] for part in args]
+    return [function(*pair) for pair in zip(*parts, strict=True)]
 
 
 def _without_defaults(graph: fx.Graph) -> fx.Graph:
@@ -186,5 +206,7 @@ def _without_defaults(graph: fx.Graph) -> fx.Graph:
 
 def _numbered(value: Any, numbers: dict[str, Any]) -> Any:
     if isinstance(value, dict):
+        if "node" in value and isinstance(numbers[value["node"]], dict):
+            return numbers[value["node"]]
         return {key: numbers[part] if key == "node" else _numbered(part, numbers) for key, part in value.items()}
     return [_numbered(part, numbers) for part in value] if isinstance(value, list) else value

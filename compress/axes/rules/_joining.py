@@ -134,16 +134,18 @@ def pad(trace: Trace, node: fx.Node) -> Any:
     repeats = node.target is torch.ops.aten.pad.default and argument(node, 2, "mode", "constant") != "constant"
     if repeats and _pads_live(x, amounts):
         return trace.refuse(node, "padding that repeats elements")
-    if any(isinstance(value, fx.Node) or value < 0 for value in amounts):
-        return trace.refuse(node, "padding that cuts or is computed")
+    if any(isinstance(value, fx.Node) for value in amounts):
+        return trace.refuse(node, "padding that is computed")
     result = list(x)
     for dim, before, after in _amounts(len(x), amounts):
         if not (before or after):
             continue
+        left = x[dim][max(0, -before) : x[dim].size - max(0, -after)]  # negative amounts cut
+        before, after = max(0, before), max(0, after)
         if x[dim].any():
-            result[dim] = np.concatenate([trace.labels.fresh(before), x[dim], trace.labels.fresh(after)])
+            result[dim] = np.concatenate([trace.labels.fresh(before), left, trace.labels.fresh(after)])
         else:
-            result[dim] = fixed(before + x[dim].size + after)
+            result[dim] = fixed(before + left.size + after)
     return result
 
 
@@ -158,16 +160,19 @@ def _pads_live(x: Axes, amounts: Any) -> bool:
 
 @rewrites(*_PADS)
 def pad_amounts(cut: Cut, old: fx.Node, new: fx.Node) -> None:
-    """Padding along a shrinking axis shrinks with it."""
+    """Padding along a shrinking axis shrinks with it, and so does what negative amounts cut off."""
     source = argument(old, 0, "self")
     amounts = list(argument(old, 1, "pad"))
-    rank = cut.rank(source)
-    for at, (dim, before, after) in enumerate(_amounts(rank, amounts)):
+    if any(isinstance(value, fx.Node) for value in amounts):
+        return
+    for at, (dim, before, after) in enumerate(_amounts(cut.rank(source), amounts)):
         if not (before or after):
             continue
-        keep = cut.keep(old, dim)
-        amounts[2 * at] = int(keep[:before].sum())
-        amounts[2 * at + 1] = int(keep[keep.size - after :].sum())
+        held, keep = cut.keep(source, dim), cut.keep(old, dim)
+        amounts[2 * at] = int(keep[:before].sum()) if before >= 0 else -int(held[:-before].sum())
+        amounts[2 * at + 1] = (
+            int(keep[keep.size - after :].sum()) if after >= 0 else -int(held[held.size + after :].sum())
+        )
     new.update_arg(1, amounts)
 
 

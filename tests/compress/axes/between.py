@@ -53,6 +53,11 @@ def _pad_channels(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return F.pad(x[:, 2:10], (0, 0, 0, 0, 3, 1), value=0.5) + y
 
 
+def _pad_that_cuts(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    shifted = F.pad(x, (-1, 1, 2, -2, -3, 0))
+    return torch.cat([shifted * F.pad(y, (0, 0, 0, 0, 1, -4)), x[:, :3]], dim=1)
+
+
 def _gate(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return x * y.mean((2, 3), keepdim=True).sigmoid()
 
@@ -133,6 +138,7 @@ MIDDLES: dict[str, tuple[Callable[..., torch.Tensor], int | None]] = {
     "chunk": (_chunk_and_swap, None),
     "split": (_split_unequal, 24),
     "split at": (_split_at, 24),
+    "pad that cuts": (_pad_that_cuts, 12),
     "pad": (_pad_channels, None),
     "gate": (_gate, None),
     "gate by view": (_gate_by_view, None),
