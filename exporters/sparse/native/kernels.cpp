@@ -23,8 +23,6 @@ struct VectorOf {
 };
 using Floats = VectorOf<WIDTH>::Type;
 
-constexpr float kInfinity = __builtin_inff();
-
 template <int FLOATS>
 inline typename VectorOf<FLOATS>::Type load_of(const float* from) { return *reinterpret_cast<const typename VectorOf<FLOATS>::Type*>(from); }
 template <int FLOATS>
