@@ -65,10 +65,9 @@ class Files:
         path = self.folder / f"{self.network}.int8.onnx"
         if path.exists():
             return path
+        import onnx
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
-
-        import onnx
 
         name = onnx.load(self.dense(), load_external_data=False).graph.input[0].name
 
