@@ -31,14 +31,13 @@ def print_layers(files: Files, pattern: str, sparsity: float) -> None:
         compute = nonzeros * places / multiply_adds * 1e6
         memory = 4 * (inputs + outputs + 2 * nonzeros) / bytes_a_second * 1e6
         limit = max(compute, memory)
-        print(
-            f"{name[:40]:<40} {micros:>7.1f} {limit:>9.1f} {limit / micros:>6.0%}  {'compute' if compute > memory else 'memory'}"
-        )
+        bound = "compute" if compute > memory else "memory"
+        print(f"{name[:40]:<40} {micros:>7.1f} {limit:>9.1f} {limit / micros:>6.0%}  {bound}")
     print(f"{sum(layer['chosen'] for layer in report['layers'])} layers sparse")
 
 
 def _peaks() -> tuple[float, float]:
-    """Multiply-adds a second of a large dense product in ONNX Runtime, and bytes a second of a copy beyond the caches."""
+    """Multiply-adds a second of a large dense product, and bytes a second of a copy beyond the caches."""
     import onnx
     import onnxruntime as ort
     from onnx import TensorProto, helper

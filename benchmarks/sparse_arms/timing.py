@@ -50,7 +50,7 @@ def paired(sessions: Mapping[str, Any], batch: int, rounds: int, clock: Callable
 
 
 def clock_of(threads: int) -> Callable[[], float]:
-    """CPU time where there is one thread, since other work on the machine does not count in it; otherwise the wall's."""
+    """CPU time where there is one thread, since other work does not count in it; otherwise the wall's."""
     return time.process_time if threads == 1 else time.perf_counter
 
 
