@@ -25,6 +25,7 @@ _HOMES = {
     "sensitivity": "compress.damage",
     "sparsify": "compress.sparsity.sparsifying",
     "Mask": "compress.masks",
+    "apply_masks": "compress.sparsity.eager",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from compress.program import TensorSpec as TensorSpec
     from compress.pruning import PruneResult as PruneResult
     from compress.pruning import prune as prune
+    from compress.sparsity.eager import apply_masks as apply_masks
     from compress.sparsity.sparsifying import sparsify as sparsify
 
 

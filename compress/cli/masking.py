@@ -59,6 +59,14 @@ def masking_options(function: Decorated) -> Decorated:
             help="All zeros before the finetuning, or more and more during its first 60 %.",
         ),
         click.option(
+            "--sparsity-least",
+            type=click.FloatRange(0, 1, max_open=True),
+            default=0.01,
+            show_default=True,
+            metavar="SHARE",
+            help="Share of its weights or blocks that every masked layer keeps at least.",
+        ),
+        click.option(
             "--dense",
             multiple=True,
             metavar="PATTERN",

@@ -32,7 +32,7 @@ CHOOSING = (
     "target", "criterion", "aggregation", "normalisation", "scope", "granularity", "ignore", "keep",
     "min_keep", "steps", "schedule",
 )  # fmt: skip
-MASKING = ("sparsity_criterion", "sparsity_allocation", "sparsity_schedule", "dense", "mask")
+MASKING = ("sparsity_criterion", "sparsity_allocation", "sparsity_schedule", "sparsity_least", "dense", "mask")
 STAGES = {
     "dense": "dense network",
     "pruned": "after cutting",

@@ -27,6 +27,7 @@ class Masking:
     sparsity_criterion: str = "magnitude"
     sparsity_allocation: str = "uniform"
     sparsity_schedule: str = ONE_SHOT
+    sparsity_least: float = 0.01
     dense: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
 
@@ -61,7 +62,8 @@ class Masking:
             self.sparsity_allocation,
             self.dense,
             self.mask,
-            seed=seed,
+            self.sparsity_least,
+            seed,
         )
 
     def request_for(self, program: Program, dense: Program, *, seed: int) -> SparsityRequest:

@@ -189,16 +189,20 @@ def _count_rows(before: Program | None, after: Program | None) -> list[FigureRow
 
     counts = [program.count() if program else None for program in (before, after)]
     missing = None if all(counts) else NOT_RECORDED
+    sliced, removed = "batch 1, after slicing", "batch 1, zeros counted as removed: no measure of time"
+    rows = [("MACs", "macs", sliced), ("parameters", "params", sliced)]
+    if after is not None and after.masks:
+        rows += [("MACs counting zeros", "nonzero_macs", removed), ("parameters not zero", "nonzero_params", removed)]
     return [
         FigureRow(
             name=name,
             unit="count",
             before=getattr(counts[0], attribute, None),
             after=getattr(counts[1], attribute, None),
-            conditions="batch 1, after slicing",
+            conditions=conditions,
             missing=missing,
         )
-        for name, attribute in (("MACs", "macs"), ("parameters", "params"))
+        for name, attribute, conditions in rows
     ]
 
 

@@ -176,7 +176,7 @@ def _remarks(masked: Program, chooser: Chooser, chosen: Chosen, request: Sparsit
         where = f"zeros {1 - share:.3f}" if measure == SPARSITY else f"{measure}={share:.3f}"
         found.append(
             f"{request.asked} is out of reach: {where} is where every layer that is masked keeps its least; mask more "
-            "layers (--mask), or lower the floor (least)"
+            "layers (--mask), or lower the floor (--sparsity-least)"
         )
     if chosen.at_floor:
         some = ", ".join(chosen.at_floor[:3]) + (" ..." if len(chosen.at_floor) > 3 else "")
