@@ -163,7 +163,6 @@ def test_a_file_whose_weights_are_not_zero_under_the_mask_is_refused(masked: Pro
     ("change", "said"),
     [
         (lambda masks: masks.update({"nobody": masks["stage1.conv1.weight"]}), "mask of nobody"),
-        (lambda masks: masks["stage1.conv1.weight"].update(bits="?"), "mask of stage1.conv1.weight"),
         (lambda masks: masks["stage1.conv1.weight"].pop("bits"), "mask of stage1.conv1.weight"),
         (
             lambda masks: masks.update({"norm.running_var": Mask(torch.ones(24).bool(), "4x1").to_json()}),

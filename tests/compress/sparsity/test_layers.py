@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import nn
@@ -24,13 +22,14 @@ def test_stem_and_classifier_of_a_residual_network(resnet20: Program) -> None:
     assert len(found) == 20
 
 
-def test_depthwise_convolutions_are_told_from_other_groups(family: Callable[[str], Program]) -> None:
-    mobile = parts(family("mobilenet_v3"))
-    assert "depthwise" in mobile.values()
-    regnet = maskable_layers(family("regnet_y"))
-    grouped = [layer for layer in regnet if layer.layout.groups > 1]
-    assert grouped
-    assert all(layer.part is None for layer in grouped)
+def test_depthwise_convolutions_are_told_from_other_groups() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 1), nn.Conv2d(8, 16, 3, groups=8), nn.Conv2d(16, 8, 1, groups=4),
+        nn.ConvTranspose2d(8, 8, 2, 2, groups=8), nn.ConvTranspose2d(8, 12, 2, 2, groups=2), nn.Conv2d(12, 4, 1),
+    )  # fmt: skip
+    program = compress.capture(net, (torch.randn(2, 3, 8, 8),))
+    assert list(parts(program).values()) == ["stem", "depthwise", None, "depthwise", None, "last layer"]
+    assert [layer.layout.groups for layer in maskable_layers(program)] == [1, 8, 4, 8, 2, 1]
 
 
 class Branches(nn.Module):
