@@ -6,6 +6,7 @@ A file with operators of the domain ``compress.sparse`` names its library in its
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform as machine
 import re
@@ -50,6 +51,8 @@ def library_beside(model: str | os.PathLike[str]) -> Path | None:
     try:
         with open(path, "rb") as stream:
             needed, named = _declared(stream, path.stat().st_size)
+        # ONNX Runtime writes every domain that is registered in its process into the files that it makes.
+        needed = needed and _has_nodes(path)
     except (OSError, ValueError):  # not there, or not ONNX: the runtime's own words on it are better
         return None
     if not needed:
@@ -105,6 +108,13 @@ def _declared(stream: BinaryIO, size: int) -> tuple[bool, str | None]:
         elif texts.get(1) == KEY.encode():
             named = texts.get(2, b"").decode("utf-8", "replace")
     return needed, named
+
+
+def _has_nodes(path: Path) -> bool:
+    """Whether some node is of the domain: field 7 of onnx.NodeProto, length-delimited."""
+    wanted = bytes([7 << 3 | 2, len(DOMAIN)]) + DOMAIN.encode()
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(wanted) >= 0
 
 
 def _fields(stream: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:

@@ -73,6 +73,14 @@ def test_a_dense_file_asks_for_nothing(tmp_path: Path) -> None:
     assert operators.library_beside(tmp_path / "none.onnx") is None
 
 
+def test_a_dense_file_that_only_declares_the_domain_asks_for_nothing(tmp_path: Path) -> None:
+    """ONNX Runtime writes so, quantising in a process that has registered the library."""
+    proto = onnx.load_from_string(Case(np.ones((8, 4), np.float32), (1, 4)).dense())
+    proto.opset_import.add(domain=operators.DOMAIN, version=1)
+    onnx.save(proto, tmp_path / "model.onnx")
+    assert operators.library_beside(tmp_path / "model.onnx") is None
+
+
 @given(data=st.binary(max_size=200), cut=st.integers(0, 400))
 @settings(deadline=None, max_examples=200)
 def test_any_bytes_are_looked_at_without_harm(data: bytes, cut: int, tmp_path_factory: Any) -> None:
