@@ -52,6 +52,13 @@ class TensorRT:
         config.num_compute_capabilities = 1
         config.set_compute_capability(known[capability], 0)
 
+    def allow_sparse_weights(self, config: Any) -> bool:
+        """Let TensorRT use its kernels for 2:4 weights; return whether this version has the flag."""
+        flag = self.api.BuilderFlag.__members__.get("SPARSE_WEIGHTS")
+        if flag is not None:
+            config.set_flag(flag)
+        return flag is not None
+
     def capabilities(self) -> dict[str, Any]:
         """The compute capabilities TensorRT for RTX can aim at, such as ``{"8.6": ComputeCapability.SM86, ...}``."""
         members = self.api.ComputeCapability.__members__

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from compress.errors import ExportError, InputError
 from compress.files import check_writable, sha256_file, write_bytes, write_text
-from exporters import _tensorrt
+from exporters import _tensorrt, two_four
 from exporters._interrupts import held_back
 from exporters.artifact import COMPILED_AHEAD, COMPILED_HERE, Artifact
 from exporters.fp16 import convert_fp16, read_onnx
@@ -80,6 +80,7 @@ def to_tensorrt(
     With TensorRT for RTX no GPU is needed, and the status is "compiled ahead of time, not executed": no numerical claim
     covers the engine until ``python -m exporters.run_engine`` ran it. ``fp32`` computes in float32 (TF32 is off);
     ``fp16`` compiles the float16 form of the graph (:func:`exporters.convert_fp16`), with float32 inputs and outputs.
+    Where weights are in the pattern 2:4 TensorRT is allowed its sparse kernels; the record says how many are.
 
     Args:
         compute_capability: of the target GPU, such as ``"8.6"`` or ``"8.9"``.
@@ -214,6 +215,8 @@ def _compile(tensorrt: _tensorrt.TensorRT, source: _Source, path: Path, capabili
     config = builder.create_builder_config()
     config.clear_flag(api.BuilderFlag.TF32)
     tensorrt.aim(config, capability)
+    zeros = two_four.examine(source.proto)
+    has_flag = tensorrt.allow_sparse_weights(config) if zeros.fitting else False
     profile = _profile(builder, config, source, batch)
     with held_back():
         engine = builder.build_serialized_network(network, config)
@@ -237,6 +240,7 @@ def _compile(tensorrt: _tensorrt.TensorRT, source: _Source, path: Path, capabili
         "strongly_typed": True,
         "profile": profile,
         "float16": source.half,
+        "two_four": asdict(zeros) | {"text": zeros.text(has_flag=has_flag, precision=source.precision)},
         "status": COMPILED_AHEAD if tensorrt.ahead else COMPILED_HERE,
         "warnings": logger.warnings,
     }

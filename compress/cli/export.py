@@ -108,6 +108,10 @@ def show(outcome: ExportOutcome, console: Console) -> None:
             )
         if "layers" in item.metadata and item.kind == "onnx-sparse":
             _show_layers(item, console)
+    said = (item.metadata["two_four"]["text"] for item in outcome.artifacts if "two_four" in item.metadata)
+    for text in dict.fromkeys(said):
+        if text:
+            console.line(text)
     for failure in outcome.failures:
         console.line(
             f"no engine for compute capability {failure.compute_capability}, {failure.precision}: {failure.reason}"

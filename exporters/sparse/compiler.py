@@ -26,7 +26,7 @@ from compress.operators import PLATFORMS, host
 SOURCES = Path(__file__).parent / "native"
 HINT = "install a C++ compiler (such as the package g++), or: pip install 'compress-toolchain[sparse]'"
 
-_KERNELS: Mapping[str, Mapping[str, tuple[int, tuple[str, ...]]]] = {
+KERNELS: Mapping[str, Mapping[str, tuple[int, tuple[str, ...]]]] = {
     "linux-x86_64": {
         "baseline": (4, ()),
         "avx2": (8, ("-mavx2", "-mfma")),
@@ -59,7 +59,7 @@ class Compiler:
 
 def key(platform: str) -> str:
     """Return 16 hexadecimal digits that change with the sources and with how they are compiled for ``platform``."""
-    digest = hashlib.sha256(repr((platform, _KERNELS.get(platform), _FLAGS, _KERNEL_FLAGS, _LINK, _SYMBOLS)).encode())
+    digest = hashlib.sha256(repr((platform, KERNELS.get(platform), _FLAGS, _KERNEL_FLAGS, _LINK, _SYMBOLS)).encode())
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
@@ -67,7 +67,7 @@ def key(platform: str) -> str:
 
 def instruction_sets(platform: str) -> tuple[str, ...]:
     """Return the instruction sets that a library for ``platform`` has kernels for."""
-    return tuple(_KERNELS[platform])
+    return tuple(KERNELS[platform])
 
 
 def compilers(platform: str) -> Iterator[Compiler]:
@@ -103,7 +103,7 @@ def compile_library(
         UnavailableError: the platform is not supported, or no compiler here can do it; the reasons are in the message.
     """
     target = platform or host()
-    if target not in _KERNELS:
+    if target not in KERNELS:
         raise UnavailableError(f"the sparse operators cannot be built for {target}", hint=f"known: {PLATFORMS}")
     reasons: list[str] = []
     for compiler in compilers(target) if only is None else only:
@@ -131,7 +131,7 @@ def _build(compiler: Compiler, platform: str, folder: Path, extra: Sequence[str]
     """Compile each source, and the kernels once for each instruction set, then link."""
     flags = (*compiler.command, *_FLAGS, *extra)
     steps: list[tuple[str, ...]] = []
-    for name, (width, allowed) in _KERNELS[platform].items():
+    for name, (width, allowed) in KERNELS[platform].items():
         defined = (f"-DISA={name}", f"-DWIDTH={width}", *allowed, *_KERNEL_FLAGS)
         steps.append((*flags, *defined, "-c", str(SOURCES / "kernels.cpp"), "-o", str(folder / f"kernels.{name}.o")))
     others = (source for source in sorted(SOURCES.glob("*.cpp")) if source.name != "kernels.cpp")

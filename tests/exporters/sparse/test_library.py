@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -127,24 +126,3 @@ def test_the_c_library_it_needs_is_read_from_it(tmp_path: Path) -> None:
     assert compiler.glibc_needed(path) == "2.17"
     path.write_bytes(b"none")
     assert compiler.glibc_needed(path) is None
-
-
-@pytest.mark.slow
-def test_the_library_for_aarch64_computes_the_same(tmp_path: Path) -> None:
-    """Its kernels run under qemu-user, on the tiles of a random layer, against a plain loop."""
-    if importlib.util.find_spec("ziglang") is None:
-        pytest.skip("the package ziglang is not installed")
-    emulator = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
-    built = library.find("linux-aarch64")
-    assert built.read_bytes()[18:20] == b"\xb7\x00"  # ELF's number for AArch64
-    if emulator is None:
-        pytest.skip("qemu-user is not installed")
-    driver = tmp_path / "driver"
-    target = ("-target", "aarch64-linux-musl", "-fno-sanitize=undefined", "-static")
-    sources = [ROOT / "tests/exporters/sparse/kernels_driver.cpp", compiler.SOURCES / "kernels.cpp"]
-    command = [sys.executable, "-m", "ziglang", "c++", *target, "-std=c++17", "-O3", "-I", str(compiler.SOURCES)]
-    command += ["-DISA=baseline", "-DWIDTH=4", *map(str, sources), "-o", str(driver)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    done = subprocess.run([emulator, str(driver)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "equal" in done.stdout

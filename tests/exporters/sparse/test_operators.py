@@ -82,6 +82,33 @@ def test_nan_and_infinity_in_the_input_come_through_as_in_dense_layers() -> None
 
 
 GOOD = Case(np.ones((8, 4, 3, 3), np.float32), (1, 4, 8, 8), block=4)
+WRONG: list[dict[str, Any]] = [
+    {"block": 3},
+    {"block": 0},
+    {"block": -4},
+    {"block": 1},
+    {"features": 0},
+    {"features": -8},
+    {"features": 9},
+    {"features": 2**62},
+    {"channels": 2**62},
+    {"channels": 0},
+    {"channels": 5},
+    {"group": 0},
+    {"group": 3},
+    {"group": -1},
+    {"group": 2**40},
+    {"kernel_h": 0},
+    {"kernel_h": 2**40, "kernel_w": 2**40},
+    {"stride_h": 0},
+    {"stride_w": -1},
+    {"dilation_h": 0},
+    {"dilation_w": 2**50},
+    {"pad_top": -1},
+    {"pad_left": 2**60},
+    {"low": 1.0, "high": 0.0},
+    {"low": float("nan")},
+]
 PRODUCT = Case(np.ones((8, 6), np.float32), (2, 6), block=2)
 
 
@@ -99,33 +126,7 @@ def test_a_missing_attribute_of_a_product_is_an_error_that_names_it(name: str) -
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"block": 3},
-        {"block": 0},
-        {"block": -4},
-        {"block": 1},
-        {"features": 0},
-        {"features": -8},
-        {"features": 9},
-        {"features": 2**62},
-        {"channels": 2**62},
-        {"channels": 0},
-        {"channels": 5},
-        {"group": 0},
-        {"group": 3},
-        {"group": -1},
-        {"group": 2**40},
-        {"kernel_h": 0},
-        {"kernel_h": 2**40, "kernel_w": 2**40},
-        {"stride_h": 0},
-        {"stride_w": -1},
-        {"dilation_h": 0},
-        {"dilation_w": 2**50},
-        {"pad_top": -1},
-        {"pad_left": 2**60},
-        {"low": 1.0, "high": 0.0},
-        {"low": float("nan")},
-    ],
+    WRONG,
     ids=str,
 )
 def test_wrong_attributes_are_errors(changes: dict[str, Any]) -> None:
