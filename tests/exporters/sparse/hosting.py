@@ -49,7 +49,7 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _case(case: Case, changes: Mapping[str, Any]) -> bytes:
-    attributes = {name: value for name, value in (case.attributes() | changes).items() if value is not None}
+    attributes = {name: value for name, value in {**case.attributes(), **changes}.items() if value is not None}
     integers = {name: value for name, value in attributes.items() if isinstance(value, int)}
     reals = {name: value for name, value in attributes.items() if isinstance(value, float)}
     constants, feed = case.constants(), case.feed()

@@ -94,7 +94,7 @@ def test_wrong_weights_and_inputs_do_no_harm(checked: Path, tmp_path: Path) -> N
         damage: Mapping[str, Any] = {}
 
         def constants(self) -> dict[str, Any]:
-            return super().constants() | self.damage
+            return {**super().constants(), **self.damage}
 
     asked: list[Asked] = []
     generator = np.random.default_rng(0)
