@@ -12,9 +12,10 @@ import onnx_ir as ir
 from compress.operators import DOMAIN
 from exporters._runtime import Session
 from exporters.sparse import layers
-from exporters.sparse.choice import expect
+from exporters.sparse.choice import Expectation, choose, expect
 from exporters.sparse.folding import fold_batch_norms
 from exporters.sparse.layers import Layer
+from exporters.sparse.neighbours import neighbours
 from exporters.sparse.proving import make_feed
 from exporters.sparse.sizes import Shape, places_of, shapes_at
 from exporters.sparse.storage import Packed, block_of, pack
@@ -102,9 +103,11 @@ class Survey:
         self._shapes = shapes_at(proto, conditions.batch, conditions.sizes)
         self.reports: list[LayerReport] = []
         self._candidates: list[_Candidate] = []
-        self._found: list[Layer | str] = []
-        for number, (node, found) in enumerate(layers.find(self._graph())):
-            self._found.append(found)
+        pairs = list(layers.find(self._graph()))
+        self._found = [found for _, found in pairs]
+        self._near = neighbours([node for node, _ in pairs])
+        self._expected: list[Expectation | None] = [None] * len(pairs)
+        for number, (node, found) in enumerate(pairs):
             self.reports.append(self._survey(number, node, found))
 
     def _graph(self) -> ir.Model:
@@ -125,10 +128,9 @@ class Survey:
         report.pattern = packed.pattern
         shape = self._shapes.get(str(found.x.name))
         report.input = None if shape is None else list(shape)
-        expected = expect(found, packed, places_of(found.operator, self._shapes.get(str(found.output.name))))
-        report.expected_ratio, report.why = expected.ratio, expected.why
-        report.chosen = expected.chosen
-        self._candidates.append(_Candidate(number, packed, shape, report, expected.ratio or 1.0))
+        places = places_of(found.operator, self._shapes.get(str(found.output.name)))
+        self._expected[number] = expect(found, packed, places)
+        self._candidates.append(_Candidate(number, packed, shape, report))
         return report
 
     def decide(self, *, measure: bool) -> Decision:
@@ -139,8 +141,15 @@ class Survey:
         return decision
 
     def _by_rule(self) -> Decision:
+        ratios = choose(self._expected, self._near)
         for candidate in self._candidates:
-            candidate.report.why = f"by rule: {candidate.report.why}"
+            expected, report = self._expected[candidate.number], candidate.report
+            report.chosen = candidate.number in ratios
+            report.expected_ratio = ratios.get(candidate.number)
+            if report.expected_ratio is not None:
+                report.why = f"by rule: expected at {report.expected_ratio:.2f} of the dense time"
+            elif expected is not None:
+                report.why = f"by rule: {expected.why or 'not expected to be faster among its neighbours'}"
         chosen = [candidate for candidate in self._candidates if candidate.report.chosen]
         return Decision(self._made(chosen), self.reports, None, [])
 

@@ -38,6 +38,7 @@ def check(asked: list[Asked], answers: list[Any]) -> None:
         assert error < CLOSE, (number, case, error)
 
 
+@pytest.mark.timeout(1800)  # the first time, the compiler builds its own libraries for that machine
 def test_aarch64_computes_the_same(tmp_path: Path) -> None:
     if importlib.util.find_spec("ziglang") is None:
         pytest.skip("the package ziglang is not installed, which compiles for aarch64")
