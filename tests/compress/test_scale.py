@@ -74,7 +74,7 @@ def calls(program: Program) -> int:
 
 
 def test_calls_per_operator_do_not_grow() -> None:
-    few, many = chain(30), chain(120)
+    few, many = chain(20), chain(60)
     calls(few)  # what is imported and made once
     growth = len(many.graphs[False].nodes) / len(few.graphs[False].nodes)
     assert calls(many) < 1.1 * growth * calls(few)
@@ -95,6 +95,7 @@ class Counting(Chain):
         return super().relative(measure, widths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.8])
 def test_choices_looked_at_do_not_grow_with_the_groups(share: float) -> None:
     evaluated = []
