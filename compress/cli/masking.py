@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from compress.pipeline.tables import amount, percent
+from compress.pipeline.tables import zero_cells
 
 if TYPE_CHECKING:
     from compress.cli.console import Console
@@ -86,18 +86,7 @@ def masking_options(function: Decorated) -> Decorated:
 
 def show_sparsity(report: SparsityReport, console: Console) -> None:
     """Print the report of masking: a table of layers, what was asked for and reached."""
-    rows = [
-        (
-            layer.name,
-            "x".join(map(str, layer.shape)),
-            layer.pattern or "dense",
-            percent(layer.sparsity),
-            amount(layer.macs),
-            amount(layer.nonzero_macs),
-            layer.reason or "",
-        )
-        for layer in report.layers
-    ]
+    rows = [(*zero_cells(layer), layer.reason or "") for layer in report.layers]
     console.table(("layer", "weight", "pattern", "zeros", "MACs", "MACs counting zeros", "reason"), rows)
     console.line(f"asked for {report.requested}: {report.achieved}" + (f"; {report.note}" if report.note else ""))
     console.line("zeros make nothing faster by themselves: MACs counting zeros are no measure of time")

@@ -13,7 +13,7 @@ from compress.errors import InputError
 from compress.files import check_writable, write_text
 from compress.pipeline.loading import Loading, open_program, require_file
 from compress.pipeline.reporter import Reporter
-from compress.pipeline.tables import amount, metric, out_of_reach, percent, size
+from compress.pipeline.tables import amount, metric, out_of_reach, percent, size, zero_cells
 
 if TYPE_CHECKING:
     from compress import Count, Program
@@ -198,7 +198,13 @@ def _program(file: Path, program: Program, explained: Explanation) -> Sheet:
         [
             *([Table("What was done", ("when", "what", "with"), steps)] if steps else []),
             *(
-                [Table("Zeros", ("layer", "weight", "pattern", "zeros", "MACs", "MACs counting zeros"), _rows(zeros))]
+                [
+                    Table(
+                        "Zeros",
+                        ("layer", "weight", "pattern", "zeros", "MACs", "MACs counting zeros"),
+                        [zero_cells(layer) for layer in zeros],
+                    )
+                ]
                 if zeros
                 else []
             ),
@@ -215,20 +221,6 @@ def _zeros(program: Program, count: Count) -> tuple[SparseLayer, ...]:
     from compress.sparsity.report import sparse_layers
 
     return sparse_layers(program, maskable_layers(program), {}, count)
-
-
-def _rows(zeros: Sequence[SparseLayer]) -> list[tuple[str, ...]]:
-    return [
-        (
-            layer.name,
-            "x".join(map(str, layer.shape)),
-            layer.pattern or "dense",
-            percent(layer.sparsity),
-            amount(layer.macs),
-            amount(layer.nonzero_macs),
-        )
-        for layer in zeros
-    ]
 
 
 def _arguments(arguments: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from compress.obstacles import Obstacles
+    from compress.sparsity.report import SparseLayer
 
 _UNITS = ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
 
@@ -79,3 +80,15 @@ def out_of_reach(obstacles: Obstacles, macs: int) -> list[str]:
         for one in obstacles.operators
     ]
     return [*found, f"{bound(obstacles.together)} because of all of these"] if len(found) > 1 else found
+
+
+def zero_cells(layer: SparseLayer) -> tuple[str, ...]:
+    """Return name, shape, pattern, share of zeros, MACs, and MACs counting zeros as removed."""
+    return (
+        layer.name,
+        "x".join(map(str, layer.shape)),
+        layer.pattern or "dense",
+        percent(layer.sparsity),
+        amount(layer.macs),
+        amount(layer.nonzero_macs),
+    )

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import compress
-
-ROOT = Path(__file__).parents[3]
+from tests.compress.training.launching import launch
 
 SCRIPT = """
 import os, sys
@@ -46,22 +41,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_two_processes_have_the_same_zeros(tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(SCRIPT)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launched = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-            "--master-addr", "127.0.0.1", "--master-port", str(port), str(script), str(tmp_path),
-        ],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )  # fmt: skip
-    assert launched.returncode == 0, launched.stderr[-3000:]
+    launch(tmp_path, SCRIPT)
     for name, share in (("kept", 0.5), ("grown", 0.75)):
         ours, theirs = (compress.load(tmp_path / f"{name}-{rank}.pt2") for rank in (0, 1))
         assert ours.fingerprint() == theirs.fingerprint()

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +13,7 @@ from compress import Program
 from compress.data import DataSource
 from compress.errors import InputError
 from compress.training import config_of, finetune
-
-ROOT = Path(__file__).parents[3]
+from tests.compress.training.launching import launch
 
 SCRIPT = """
 import json, os, sys
@@ -49,22 +44,7 @@ if __name__ == "__main__":
 
 
 def test_two_processes_agree_with_one(tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(SCRIPT)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    launched = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-            "--master-addr", "127.0.0.1", "--master-port", str(port), str(script), str(tmp_path),
-        ],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )  # fmt: skip
-    assert launched.returncode == 0, launched.stderr[-3000:]
+    script = launch(tmp_path, SCRIPT)
 
     alone = runpy.run_path(str(script))["run"](tmp_path / "alone", 0)
     shared = torch.load(tmp_path / "weights0-0.pt", weights_only=True)
