@@ -166,7 +166,7 @@ def _anonymous(program: Program) -> dict[str, Any]:
     found = {}
     for training, graph in program.graphs.items():
         numbers: dict[str, Any] = {}
-        entries = []
+        entries: list[Any] = []
         for entry in graph_to_json(_without_defaults(copy_graph(graph))):
             target, args = entry["target"], _numbered([entry["args"], entry["kwargs"]], numbers)
             sizes = _sizes(target, args[0])

@@ -49,7 +49,7 @@ class TorchPruning(Climber):
 
     def built(self) -> Row:
         """The dependency graph is built."""
-        import torch_pruning as tp  # type: ignore[import-untyped]
+        import torch_pruning as tp
 
         import models
 
