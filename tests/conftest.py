@@ -1,8 +1,17 @@
-"""What holds for all tests: no example is judged by how long it took, since the machine may be shared."""
+"""What holds for all tests: examples are not judged by how long they took, and Ctrl-C interrupts.
+
+A shared machine may be slow at any time. A shell that starts this in the background lets it ignore SIGINT, and children
+inherit that: the tests that press Ctrl-C would wait for ever.
+"""
 
 from __future__ import annotations
+
+import signal
 
 from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
