@@ -7,6 +7,7 @@ import math
 import signal
 import sys
 import threading
+import time
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -134,10 +135,19 @@ class _SignalWatch(_Watch):
         raise Expired
 
 
+class _Withdrawn(BaseException):
+    """Takes the place of an :class:`Expired` that was sent but is not wanted any more."""
+
+
 class _ThreadWatch(_Watch):
     """Interrupts any thread by an exception that Python raises in it at its next instruction."""
 
+    def __init__(self, seconds: float, inspect: Inspect) -> None:
+        super().__init__(seconds, inspect)
+        self._sent = False
+
     def _interrupt(self) -> None:
+        self._sent = True
         frame = sys._current_frames().get(self._target)
         if frame is not None:
             self._inspect(frame)
@@ -145,8 +155,16 @@ class _ThreadWatch(_Watch):
 
     def stop(self) -> None:
         super().stop()
-        _raise_in(self._target, None)  # one that was sent but has not arrived
+        if not self._sent:
+            return
+        # Cleared instead, CPython would look for it at every call, for ever, and never return from a traced one.
+        try:
+            _raise_in(self._target, _Withdrawn)
+            while True:
+                time.sleep(0)
+        except _Withdrawn:
+            return
 
 
-def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind) if kind else None)
+def _raise_in(thread: int, kind: type[BaseException]) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))

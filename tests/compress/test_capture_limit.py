@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import compress
 from compress.errors import CaptureError
 
 LIMIT = 2.0
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Endless(nn.Module):
@@ -92,6 +95,33 @@ def test_an_endless_loop_is_given_up_and_its_layer_and_line_are_named(run: Calla
         assert option in said
     again = compress.capture(nn.Linear(4, 4), (torch.zeros(2, 4),))
     assert again.count().macs == 16  # torch is as usable as before
+
+
+@pytest.mark.parametrize("ends", ["in time", "given up"])
+def test_afterwards_python_can_be_traced_as_ever(ends: str) -> None:
+    """An exception that CPython believes to be still under way lets it hang in the first traced call."""
+    script = f"""
+import sys, threading, torch, compress
+from tests.compress.test_capture_limit import Endless, given_up
+
+def work():
+    if {ends!r} == "given up":
+        given_up(Endless())
+    else:
+        compress.capture(torch.nn.Linear(4, 4), (torch.zeros(2, 4),), time_limit=60)
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+sys.setprofile(lambda *_: None)
+(lambda: None)()
+sys.setprofile(None)
+print("traced")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+    )
+    assert ended.stdout == "traced\n", ended.stderr
 
 
 def test_a_loop_in_training_mode_alone_is_said_to_be_there() -> None:
