@@ -1,7 +1,8 @@
-"""Faults of ONNX Runtime: graphs written so that the known ones are not met, and new ones traced to their name."""
+"""Faults of exporter and runtime: known ones mended or not met, new ones of ONNX Runtime traced to their name."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -49,6 +50,25 @@ def spell_out_pad_axes(model: ir.Model) -> None:
         model.graph.register_initializer(value)
         node.resize_inputs(4)
         node.replace_input_with(3, value)
+
+
+def keep_lost_constants(model: ir.Model) -> None:
+    """Register constants that nodes read but the graph does not hold.
+
+    The exporter fuses maximum and minimum with constant bounds to a Clip and names the bounds after what is clipped:
+    of two Clips of the same value one loses its bounds.
+    """
+    graph = model.graph
+    taken = {value.name for node in graph.all_nodes() for value in node.outputs}
+    taken |= {*graph.initializers, *(value.name for value in graph.inputs)}
+    for value in [value for node in graph for value in node.inputs if value is not None]:
+        held = value.is_initializer() or value.is_graph_input() or value.producer() is not None
+        if held or value.const_value is None:
+            continue
+        names = (f"{value.name}{end}" for end in itertools.chain([""], (f"_{number}" for number in itertools.count(2))))
+        value.name = next(name for name in names if name not in taken)
+        taken.add(value.name)
+        graph.register_initializer(value)
 
 
 def faulty_optimizers(path: Path, is_equal: Callable[[Path, Sequence[str] | None], bool]) -> str | None:

@@ -78,7 +78,7 @@ def to_onnx(
 def _export(program: Program, where: str) -> ir.Model:
     import torch
 
-    from exporters._faults import spell_out_pad_axes
+    from exporters._faults import keep_lost_constants, spell_out_pad_axes
     from exporters._rewrites import export_rewritten
     from exporters._tidy import tidy
 
@@ -96,6 +96,7 @@ def _export(program: Program, where: str) -> ir.Model:
     for kind, wanted, got in zip(("inputs", "outputs"), names, (model.graph.inputs, model.graph.outputs), strict=True):
         if len(wanted) != len(got):
             raise ExportError(f"the ONNX graph has {len(got)} {kind}, the network {len(wanted)}", where=where)
+    keep_lost_constants(model)
     spell_out_pad_axes(model)
     tidy(model, inputs=names[0], outputs=names[1], metadata=_metadata(program))
     model.producer_name, model.producer_version = "compress-toolchain", _version()

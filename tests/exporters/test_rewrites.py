@@ -52,6 +52,26 @@ def test_attention_is_exported_grouped_or_not(tmp_path: Path, groups: int | None
     assert "Softmax" in _operators(artifact.path)
 
 
+class Bounded(nn.Module):
+    """One value bounded twice, by constants that are tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.narrow, self.wide = nn.Linear(8, 16), nn.Linear(16, 8), nn.Linear(16, 8)
+        self.register_buffer("bounds", torch.tensor([-1.0, 1.0, -0.5, 0.25]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, bounds = self.before(x), self.bounds
+        result: torch.Tensor = self.wide(x.clamp(bounds[0], bounds[1])) + self.narrow(x.clamp(bounds[2], bounds[3]))
+        return result
+
+
+def test_a_value_that_is_bounded_twice_keeps_both_bounds(tmp_path: Path) -> None:
+    program = compress.capture(Bounded().eval(), (torch.randn(2, 8),))
+    artifact = exporters.to_onnx(program, tmp_path / "net.onnx")
+    assert artifact.verification["max_error"] <= artifact.verification["allowed"]
+
+
 class Windows(nn.Module):
     """Attention with a computed bias, reshaped: to a view in the layout that the traced kernel leaves behind."""
 
