@@ -55,6 +55,8 @@ def test_attention_is_exported_grouped_or_not(tmp_path: Path, groups: int | None
 class Bounded(nn.Module):
     """One value bounded twice, by constants that are tensors."""
 
+    bounds: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.before, self.narrow, self.wide = nn.Linear(8, 16), nn.Linear(16, 8), nn.Linear(16, 8)
