@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -101,19 +102,20 @@ def _window(node: fx.Node, size: int) -> slice | None:
 
 @rewrites(*aten("slice.Tensor"))
 def slice_bounds(cut: Cut, old: fx.Node, new: fx.Node) -> None:
-    """Bounds move to where the kept elements are."""
+    """Bounds move to where the kept elements are. A slice to the end stays one: the axis may hold the batch, too."""
     source, dim = argument(old, 0, "self"), argument(old, 1, "dim", 0)
     if not cut.cut(source, dim):
         return
     keep = cut.keep(source, dim)
     window = _window(old, keep.size)
     assert window is not None
+    to_the_end = window.stop == keep.size
     if window.step != 1:
-        new.args = (new.args[0], dim, window.start, int(keep.sum()), window.step)
-        new.kwargs = {}
-        return
-    start = int(keep[: window.start].sum())
-    new.args = (new.args[0], dim, start, start + int(keep[window].sum()), 1)
+        start, end = window.start, int(keep.sum())
+    else:
+        start = int(keep[: window.start].sum())
+        end = start + int(keep[window].sum())
+    new.args = (new.args[0], dim, start, sys.maxsize if to_the_end else end, window.step)
     new.kwargs = {}
 
 

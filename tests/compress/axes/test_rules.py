@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -88,6 +89,30 @@ def test_every_kind_of_convolution_in_a_row() -> None:
     assert cells["layers.0#2"] == (4, 3)  # or four groups of three input channels, whole
     assert cells["layers.9"] == (20, 1)
     assert cells["layers.12" if "layers.12" in cells else "layers.11"] == (16, 1)
+
+
+class Merged(nn.Module):
+    """Attention with batch and heads in one axis, of which everything is sliced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(32, 96), nn.Linear(32, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, tokens, _ = x.shape
+        heads = self.qkv(x).reshape(batch, tokens, 3, 8, 4).permute(2, 0, 3, 1, 4).reshape(3, batch * 8, tokens, 4)
+        q, k, v = (torch.ops.aten.slice.Tensor(part, 0, 0, sys.maxsize) for part in heads.unbind(0))
+        y = ((q @ k.transpose(-2, -1)).softmax(-1) @ v).reshape(batch, 8, tokens, 4).transpose(1, 2)
+        result: torch.Tensor = self.proj(y.reshape(batch, tokens, 32))
+        return result
+
+
+def test_batch_and_heads_in_one_axis_stay_open_to_any_batch() -> None:
+    program = compress.capture(Merged().eval(), (torch.randn(2, 6, 32),))
+    found = compress.prune(program, granularity=1)
+    assert [(kept.width, len(kept.keep) < 8) for kept in found.plan.groups.values()] == [(8, True)]  # fewer heads
+    assert found.program.module()(torch.randn(5, 6, 32)).shape == (5, 6, 32)
+    prove(program)
 
 
 class Sequence(nn.Module):
