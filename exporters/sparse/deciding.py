@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ import onnx_ir as ir
 from compress.operators import DOMAIN
 from exporters._runtime import Session
 from exporters.sparse import layers
-from exporters.sparse.choice import Expectation, choose, expect
+from exporters.sparse.choice import choose
+from exporters.sparse.costs import Expectation, expect
 from exporters.sparse.folding import fold_batch_norms
 from exporters.sparse.layers import Layer
 from exporters.sparse.neighbours import neighbours
 from exporters.sparse.proving import make_feed
-from exporters.sparse.sizes import Shape, places_of, shapes_at
+from exporters.sparse.sizes import Shape, shapes_at
 from exporters.sparse.storage import Packed, block_of, pack
 from exporters.sparse.timing import Paired, compare, compare_layer
 
@@ -28,9 +29,10 @@ OPERATORS_VERSION = 1
 SECONDS_A_LAYER = 0.25
 SECONDS_A_NETWORK = 4.0
 FEWEST_ZEROS = 0.2
-"""A layer with a smaller share of zeros is not taken for sparse."""
+"""A layer with a smaller share of zeros is dense in all but its place among sparse ones."""
 STRICTNESS = (0.9, 0.7, 0.5)
-"""Layers whose measured ratio sparse / dense is below these become sparse, in turn; the fastest network is taken."""
+"""Layers whose measured ratio sparse / dense is below these become sparse, in turn, after the rule's own choice; the
+fastest network is taken."""
 
 Progress = Callable[[str], None]
 
@@ -86,13 +88,18 @@ class Decision:
         return {"layers": [asdict(report) for report in self.reports], "network": network, "notes": self.notes}
 
 
-@dataclass
+@dataclass(eq=False)
 class _Candidate:
     number: int  # of the layer among all that were found
     packed: Packed
     input: Shape | None
     report: LayerReport
     ratio: float = 1.0
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether its zeros may save time, and not only its place among others."""
+        return (self.report.zeros or 0.0) >= FEWEST_ZEROS
 
 
 class Survey:
@@ -121,15 +128,18 @@ class Survey:
             report.why = found
             return report
         report.weight, report.zeros = [*found.matrix.shape], found.zeros
-        if found.zeros < FEWEST_ZEROS:
-            report.why = "hardly any zeros"
-            return report
         packed = pack(found.matrix, block_of(found.matrix, found.rows_in_group))
         report.pattern = packed.pattern
         shape = self._shapes.get(str(found.x.name))
         report.input = None if shape is None else list(shape)
-        places = places_of(found.operator, self._shapes.get(str(found.output.name)))
-        self._expected[number] = expect(found, packed, places)
+        expected = expect(found, packed, shape, self._shapes.get(str(found.output.name)))
+        if isinstance(expected, Expectation):
+            self._expected[number] = expected
+        else:
+            report.why = expected
+        if found.zeros < FEWEST_ZEROS and found.operator != "SparseConv":
+            report.why = "hardly any zeros"
+            return report
         self._candidates.append(_Candidate(number, packed, shape, report))
         return report
 
@@ -140,24 +150,35 @@ class Survey:
             decision.notes.append("no layer is expected to be faster sparse: the file is the dense one")
         return decision
 
+    def _expected_best(self) -> list[_Candidate]:
+        """The rule's choice."""
+        if not any(candidate.has_zeros for candidate in self._candidates):
+            return []
+        free = {candidate.number for candidate in self._candidates}
+        fixed = [one if number in free else _as_it_is(one) for number, one in enumerate(self._expected)]
+        taken = choose(fixed, self._near)
+        return [candidate for candidate in self._candidates if candidate.number in taken]
+
     def _by_rule(self) -> Decision:
-        ratios = choose(self._expected, self._near)
+        chosen = self._expected_best()
         for candidate in self._candidates:
             expected, report = self._expected[candidate.number], candidate.report
-            report.chosen = candidate.number in ratios
-            report.expected_ratio = ratios.get(candidate.number)
-            if report.expected_ratio is not None:
-                report.why = f"by rule: expected at {report.expected_ratio:.2f} of the dense time"
-            elif expected is not None:
-                report.why = f"by rule: {expected.why or 'not expected to be faster among its neighbours'}"
-        chosen = [candidate for candidate in self._candidates if candidate.report.chosen]
+            report.chosen = candidate in chosen
+            if expected is None:
+                continue
+            if expected.sparse is None:
+                report.why = f"by rule: {expected.why}"
+                continue
+            report.expected_ratio = expected.sparse / expected.dense
+            report.why = _why(report)
         return Decision(self._made(chosen), self.reports, None, [])
 
     def _by_measuring(self) -> Decision:
-        for done, candidate in enumerate(self._candidates):
-            self._progress(f"measuring {candidate.report.name} ({done + 1} of {len(self._candidates)})")
+        with_zeros = [candidate for candidate in self._candidates if candidate.has_zeros]
+        for done, candidate in enumerate(with_zeros):
+            self._progress(f"measuring {candidate.report.name} ({done + 1} of {len(with_zeros)})")
             self._measure(candidate)
-        fast = [[one for one in self._candidates if one.ratio < most] for most in STRICTNESS]
+        fast = [self._expected_best(), *([one for one in with_zeros if one.ratio < most] for most in STRICTNESS)]
         tried = [choice for number, choice in enumerate(fast) if choice and choice not in fast[:number]]
         results: list[tuple[Paired, list[_Candidate], onnx.ModelProto]] = []
         for choice in tried:
@@ -217,3 +238,14 @@ class Survey:
         sparse = Session(made.SerializeToString(), where=self._where, threads=threads, library=library, measured=True)
         feed = make_feed(self._proto, dense, self._conditions.batch, self._conditions)
         return compare(dense, sparse, feed, seconds=SECONDS_A_NETWORK)
+
+
+def _as_it_is(expected: Expectation | None) -> Expectation | None:
+    return None if expected is None else replace(expected, sparse=None)
+
+
+def _why(report: LayerReport) -> str:
+    expected = f"expected at {report.expected_ratio:.2f} of the dense time"
+    if report.zeros is not None and report.zeros < FEWEST_ZEROS:
+        return f"by rule: hardly any zeros, {'but between sparse layers' if report.chosen else expected}"
+    return f"by rule: {expected}" if report.chosen else f"by rule: {expected}, not worth it among its neighbours"

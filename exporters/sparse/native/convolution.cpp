@@ -13,10 +13,13 @@ namespace compress_sparse {
 namespace {
 
 // Rows of X that straddle cache lines, or lie a page apart each, are slow to come back to: single rows of W run quicker
-// on an aligned copy of a tile, once each element of it is used often enough to repay the copy.
-constexpr int64_t kSmallPicture = 784;
-constexpr double kUsesOfSmall = 3, kUses = 8;
-constexpr int64_t kTasks = 8;
+// on aligned copies of what a k-block needs, once each element is used often enough to repay the copy.
+constexpr double kUses = 3;
+
+// Sums between k-blocks wait in the second cache; each share of the rows makes copies of its own.
+constexpr int32_t kRowsAtATime = 512;
+
+constexpr size_t kNear = 6144;  // floats of the first cache that channels are laid in together
 
 struct Axis {  // height or width
   int64_t kernel, stride, dilation, before, after;
@@ -37,7 +40,8 @@ struct Axis {  // height or width
   }
 };
 
-enum class Layout { kDirect, kCopied, kPlanes };
+enum class Layout { kDirect, kPlanes };
+using Phase = std::pair<int64_t, int64_t>;  // of a stride: vertical, horizontal
 
 // How pictures of one height and width are computed.
 struct Plan {
@@ -47,11 +51,14 @@ struct Plan {
   std::vector<int32_t> offsets;  // of each weight
   std::vector<Stretch> tiles;
   std::vector<int32_t> shares;  // of the rows; with several groups of channels, the rows of each
-  // kPlanes: phases that are used, and how a plane of one lies in memory.
-  std::vector<std::pair<int64_t, int64_t>> phases;
+  // kPlanes: phases that are used, and how a plane of one lies in memory. A depthwise filter of neighbours (`side`) reads
+  // whole planes with any stride.
+  int64_t side = 0;
+  Axis vertical{}, horizontal{};
+  std::vector<Phase> phases;
   int64_t pitch = 0, plane_rows = 0, plane_floats = 0, margin = 0;
-  // kCopied: floats from one element k to the next, and of a tile.
-  int64_t step = 0;
+  std::vector<std::vector<Segment>> pieces;  // of each tile, where its columns are put together from rows
+  int32_t copied = 0;  // floats from one column of X to the next in the copies of tiles; 0: they are read in place
   size_t scratch = 0;
 };
 
@@ -90,7 +97,7 @@ class Convolution : public Node {
     const std::shared_ptr<const Plan> plan = plan_for(x.sizes[2], x.sizes[3]);
     Job job{*plan, x.data, bias.data, residual.data, y, x.sizes[0]};
     if (plan->layout != Layout::kPlanes) return all_at_once(run, job);
-    if (groups_ > 1) return by_group(run, job);
+    if (groups_ > 1) return channels_ == groups_ && features_ == groups_ ? by_channel(run, job) : by_group(run, job);
     by_picture(run, job);
   }
 
@@ -123,55 +130,101 @@ class Convolution : public Node {
     if (!pointwise || pixels < set.width) {
       lay_planes(plan.get());
     } else {
-      const double uses = static_cast<double>(weights_->indices.size()) / static_cast<double>(channels_);
-      const bool copied = weights_->block == 1 && uses >= (pixels < kSmallPicture ? kUsesOfSmall : kUses);
-      plan->layout = copied ? Layout::kCopied : Layout::kDirect;
+      plan->layout = Layout::kDirect;
       plan->tiles = stretches({pixels, pixels, pixels, true}, weights_->block, set);
-      plan->step = copied ? static_cast<int64_t>(plan->tiles.back().vectors) * set.width : pixels;
-      fit(plan->step * group_channels_);
-      for (int64_t c = 0; c < group_channels_; ++c) plan->places.push_back(static_cast<int32_t>(c * plan->step));
+      fit(pixels * group_channels_);
+      for (int64_t c = 0; c < group_channels_; ++c) plan->places.push_back(static_cast<int32_t>(c * pixels));
     }
-    plan->offsets = resolved(*weights_, plan->places);
+    share_out(plan.get());
+    const double uses = static_cast<double>(weights_->indices.size()) / static_cast<double>(weights_->columns) /
+                        static_cast<double>(plan->shares.size() - 1);
+    if (groups_ == 1 && weights_->block == 1 && uses >= kUses) copy_tiles(plan.get());
+    plan->offsets = resolved(*weights_, plan->copied ? places_in_copy(*plan) : plan->places);
+    return plan;
+  }
+
+  // Columns of X are put together without the zeros between rows, so that tiles are of pixels that are wanted.
+  void copy_tiles(Plan* plan) const {
+    const Kernels& set = kernels();
+    const int64_t pixels = plan->out_height * plan->out_width;
+    if (plan->layout == Layout::kPlanes && pixels >= set.width) {
+      plan->tiles = stretches({pixels, pixels, pixels, true}, weights_->block, set);
+      for (const Stretch& tile : plan->tiles) plan->pieces.push_back(pieces_of(*plan, tile.from, tile.from + tile.last + set.width));
+      share_out(plan);
+    }
+    for (const Stretch& tile : plan->tiles) plan->copied = std::max(plan->copied, tile.vectors * set.width);
+  }
+
+  static std::vector<Segment> pieces_of(const Plan& plan, int64_t from, int64_t to) {
+    std::vector<Segment> found;
+    for (int64_t at = from; at < to;) {
+      const int64_t row = at / plan.out_width, end = std::min(to, (row + 1) * plan.out_width);
+      found.push_back({static_cast<int32_t>(row * plan.pitch + at - row * plan.out_width), static_cast<int32_t>(at - from), static_cast<int32_t>(end - at)});
+      at = end;
+    }
+    return found;
+  }
+
+  std::vector<int32_t> places_in_copy(const Plan& plan) const {
+    std::vector<int32_t> found;
+    for (uint32_t k = 0; k < weights_->columns; ++k) found.push_back(static_cast<int32_t>(k % weights_->per_block) * plan.copied);
+    return found;
+  }
+
+  void share_out(Plan* plan) const {
     if (groups_ > 1) {
       const auto of_one = static_cast<int32_t>(features_ / groups_ / weights_->block);
       for (int32_t g = 0; g <= static_cast<int32_t>(groups_); ++g) plan->shares.push_back(g * of_one);
-      return plan;
+      return;
     }
+    plan->shares.clear();
     const auto tasks = static_cast<int64_t>(plan->tiles.size());
-    const int64_t partial_rows = weights_->k_blocks > 1 ? (weights_->groups + 127) / 128 : 1;
-    plan->shares = shares(*weights_, static_cast<int32_t>(std::max(partial_rows, (kTasks + tasks - 1) / tasks)));
-    return plan;
+    const int64_t partial_rows = weights_->k_blocks > 1 ? (weights_->groups + kRowsAtATime - 1) / kRowsAtATime : 1;
+    plan->shares = shares(*weights_, static_cast<int32_t>(std::max(partial_rows, (wanted_tasks() + tasks - 1) / tasks)));
   }
 
   void lay_planes(Plan* plan) const {
     plan->layout = Layout::kPlanes;
-    const Kernels& set = kernels();
-    const int64_t before = std::max<int64_t>(0, -horizontal_.least());
-    const int64_t after = std::max<int64_t>(0, horizontal_.most());
+    plan->vertical = vertical_;
+    plan->horizontal = horizontal_;
+    plan->side = side();
+    int64_t rows = plan->out_height, columns = plan->out_width;
+    if (plan->side) {
+      rows = (rows - 1) * vertical_.stride + 1;
+      columns = (columns - 1) * horizontal_.stride + 1;
+      plan->vertical.stride = plan->horizontal.stride = 1;
+    }
+    const Axis &vertical = plan->vertical, &horizontal = plan->horizontal;
+    const int64_t before = std::max<int64_t>(0, -horizontal.least());
+    const int64_t after = std::max<int64_t>(0, horizontal.most());
     // Zeros before a row serve as the zeros after the row above it.
-    const int64_t real = std::min(plan->out_width + after, (plan->width + horizontal_.stride - 1) / horizontal_.stride);
-    plan->pitch = std::max(plan->out_width + after, real + before);
+    const int64_t real = std::min(columns + after, (plan->width + horizontal.stride - 1) / horizontal.stride);
+    plan->pitch = std::max(columns + after, real + before);
     plan->margin = before;
-    plan->plane_rows = plan->out_height + vertical_.most() - vertical_.least();
+    plan->plane_rows = rows + vertical.most() - vertical.least();
     plan->plane_floats = (before + plan->plane_rows * plan->pitch + 15) / 16 * 16;
-    for (int64_t ky = 0; ky < vertical_.kernel; ++ky)
-      for (int64_t kx = 0; kx < horizontal_.kernel; ++kx) {
-        const std::pair<int64_t, int64_t> phase{vertical_.phase(ky), horizontal_.phase(kx)};
-        if (std::find(plan->phases.begin(), plan->phases.end(), phase) == plan->phases.end()) plan->phases.push_back(phase);
-      }
+    each_tap(*plan, [&](const Phase& phase, int64_t, int64_t) {
+      if (std::find(plan->phases.begin(), plan->phases.end(), phase) == plan->phases.end()) plan->phases.push_back(phase);
+    });
     const auto planes = static_cast<int64_t>(plan->phases.size());
     fit(plan->plane_floats * planes * group_channels_);
-    for (int64_t c = 0; c < group_channels_; ++c)
-      for (int64_t ky = 0; ky < vertical_.kernel; ++ky)
-        for (int64_t kx = 0; kx < horizontal_.kernel; ++kx) {
-          const std::pair<int64_t, int64_t> phase{vertical_.phase(ky), horizontal_.phase(kx)};
-          const int64_t at = std::find(plan->phases.begin(), plan->phases.end(), phase) - plan->phases.begin();
-          plan->places.push_back(static_cast<int32_t>((c * planes + at) * plan->plane_floats + before +
-                                                       (vertical_.shift(ky) - vertical_.least()) * plan->pitch + horizontal_.shift(kx)));
-        }
+    for (int64_t c = 0; c < group_channels_; ++c) {
+      each_tap(*plan, [&](const Phase& phase, int64_t ky, int64_t kx) {
+        const int64_t at = std::find(plan->phases.begin(), plan->phases.end(), phase) - plan->phases.begin();
+        plan->places.push_back(static_cast<int32_t>((c * planes + at) * plan->plane_floats + before +
+                                                     (vertical.shift(ky) - vertical.least()) * plan->pitch + horizontal.shift(kx)));
+      });
+    }
+    const Kernels& set = kernels();
     const int64_t length = (plan->out_height - 1) * plan->pitch + plan->out_width;
     plan->tiles = stretches({length, plan->pitch, plan->out_width, length >= set.width}, weights_->block, set);
-    plan->scratch = static_cast<size_t>(plan->plane_floats * planes * group_channels_ + set.width);
+    plan->scratch = static_cast<size_t>(plan->plane_floats * planes * group_channels_ + 2 * set.width + 16);
+  }
+
+  template <typename What>
+  void each_tap(const Plan& plan, const What& what) const {
+    for (int64_t ky = 0; ky < vertical_.kernel; ++ky)
+      for (int64_t kx = 0; kx < horizontal_.kernel; ++kx) what(Phase{plan.vertical.phase(ky), plan.horizontal.phase(kx)}, ky, kx);
   }
 
   static void fit(int64_t floats) {
@@ -207,52 +260,36 @@ class Convolution : public Node {
     tile.residual = job.residual ? job.residual + target : nullptr;
     tile.begin = job.plan.shares[share];
     tile.end = job.plan.shares[share + 1];
+    if (job.plan.copied) {
+      tile.places = job.plan.places.data();
+      tile.columns = static_cast<int32_t>(weights_->columns);
+      tile.per_block = static_cast<int32_t>(weights_->per_block);
+      tile.pitch = job.plan.copied;
+      tile.copy = thread_scratch(kCopy, weights_->per_block * static_cast<size_t>(tile.pitch) + static_cast<size_t>(kernels().width));
+      if (!job.plan.pieces.empty()) {
+        const std::vector<Segment>& pieces = job.plan.pieces[static_cast<size_t>(&stretch - job.plan.tiles.data())];
+        tile.pieces = pieces.data();
+        tile.piece_count = static_cast<int32_t>(pieces.size());
+      }
+    }
     if (tile.k_blocks > 1)
       tile.partial = thread_scratch(kPartial, static_cast<size_t>(tile.end - tile.begin) * static_cast<size_t>(tile.vectors * kernels().width));
     kernels().tile(weights_->block, tile);
   }
 
-  // Channels that need no zeros around them: read where they are, or from copies of each tile.
+  // Channels that need no zeros around them: read where they are.
   void all_at_once(Run& run, const Job& job) const {
     const Plan& plan = job.plan;
     const size_t tiles = plan.tiles.size(), parts = plan.shares.size() - 1;
-    const int64_t pixels = plan.height * plan.width;
-    const auto pictures = static_cast<size_t>(job.pictures);
-    // Where rows are shared out, their parts share one copy; otherwise each task makes its own and has it in its cache.
-    const bool together = plan.layout == Layout::kCopied && groups_ == 1 && parts > 1;
-    const auto floats = static_cast<size_t>(plan.step * group_channels_);
-    float* const copies = together ? run.scratch(floats * tiles * pictures) : nullptr;
-    const auto source = [&](size_t picture, size_t share) {
-      const auto group = groups_ > 1 ? static_cast<int64_t>(share) : 0;
-      return job.x + (static_cast<int64_t>(picture) * channels_ + group * group_channels_) * pixels;
-    };
-    if (together) {
-      run.parallel(tiles * pictures, worth(job), [&](size_t i) { copy(plan, plan.tiles[i % tiles], source(i / tiles, 0), copies + i * floats); });
-    }
-    run.parallel(tiles * parts * pictures, worth(job), [&](size_t i) {
-      const size_t share = i % parts, at = i / parts % tiles, picture = i / parts / tiles;
-      const Stretch& stretch = plan.tiles[at];
+    run.parallel(tiles * parts * static_cast<size_t>(job.pictures), worth(job), [&](size_t i) {
+      const size_t share = i % parts;
+      const auto picture = static_cast<int64_t>(i / parts / tiles);
+      const Stretch& stretch = plan.tiles[i / parts % tiles];
+      const int64_t first = groups_ > 1 ? static_cast<int64_t>(share) * group_channels_ : 0;
       Tile tile = tile_of(job, stretch);
-      if (plan.layout == Layout::kCopied) {
-        float* const own = together ? copies + (picture * tiles + at) * floats : thread_scratch(kCopy, floats);
-        if (!together) copy(plan, stretch, source(picture, share), own);
-        tile.x = own;
-        tile.last_in = (stretch.vectors - 1) * kernels().width;
-      } else {
-        tile.x = source(picture, share) + stretch.from;
-      }
-      compute(job, tile, stretch, static_cast<int64_t>(picture), share);
+      tile.x = job.x + (picture * channels_ + first) * plan.height * plan.width + stretch.from;
+      compute(job, tile, stretch, picture, share);
     });
-  }
-
-  void copy(const Plan& plan, const Stretch& stretch, const float* x, float* to) const {
-    const int64_t pixels = plan.height * plan.width, width = kernels().width;
-    const int64_t before = (stretch.vectors - 1) * width;
-    const float* from = x + stretch.from;
-    for (int64_t c = 0; c < group_channels_; ++c, from += pixels, to += plan.step) {
-      std::memcpy(to, from, static_cast<size_t>(before) * sizeof(float));
-      std::memcpy(to + before, from + stretch.last, static_cast<size_t>(width) * sizeof(float));
-    }
   }
 
   // Channels with zeros around them, one picture after another so that the planes stay in the cache.
@@ -263,14 +300,17 @@ class Convolution : public Node {
     for (int64_t picture = 0; picture < job.pictures; ++picture) {
       const float* const x = job.x + picture * channels_ * plan.height * plan.width;
       const auto count = static_cast<size_t>(channels_);
-      const size_t at_a_time = (count + kTasks - 1) / kTasks;
+      const auto parts_of_all = static_cast<size_t>(wanted_tasks());
+      const size_t at_a_time = (count + parts_of_all - 1) / parts_of_all;
       run.parallel((count + at_a_time - 1) / at_a_time, worth(job), [&](size_t i) {
-        for (size_t c = i * at_a_time; c < std::min(count, (i + 1) * at_a_time); ++c) pad(plan, x, static_cast<int64_t>(c), planes);
+        const size_t first = i * at_a_time;
+        const size_t floats = plan.phases.size() * static_cast<size_t>(plan.plane_floats);
+        pad(plan, x + first * static_cast<size_t>(plan.height * plan.width), std::min(at_a_time, count - first), planes + first * floats);
       });
       run.parallel(tiles * parts, worth(job), [&](size_t i) {
         const Stretch& stretch = plan.tiles[i / parts];
         Tile tile = tile_of(job, stretch);
-        tile.x = planes + stretch.from;
+        tile.x = plan.pieces.empty() ? planes + stretch.from : planes;
         compute(job, tile, stretch, picture, i % parts);
       });
     }
@@ -283,8 +323,7 @@ class Convolution : public Node {
       const size_t group = i % static_cast<size_t>(groups_), picture = i / static_cast<size_t>(groups_);
       const float* const x = job.x + static_cast<int64_t>(i) * group_channels_ * plan.height * plan.width;
       float* const planes = thread_scratch(kCopy, plan.scratch);
-      for (int64_t c = 0; c < group_channels_; ++c) pad(plan, x, c, planes);
-      if (channels_ == groups_ && features_ == groups_) return filter(job, planes, static_cast<int64_t>(i), group);
+      pad(plan, x, static_cast<size_t>(group_channels_), planes);
       for (const Stretch& stretch : plan.tiles) {
         Tile tile = tile_of(job, stretch);
         tile.x = planes + stretch.from;
@@ -293,23 +332,54 @@ class Convolution : public Node {
     });
   }
 
-  void filter(const Job& job, const float* plane, int64_t at, size_t channel) const {
+  // Each channel with a filter of its own: the zeros around them are laid once for a range of channels.
+  void by_channel(Run& run, const Job& job) const {
     const Plan& plan = job.plan;
-    const uint32_t first = weights_->starts[channel];
-    const int64_t pixels = plan.out_height * plan.out_width;
-    kernels().depthwise({plane, plan.offsets.data() + first, weights_->values.data() + first, weights_->starts[channel + 1] - first,
-                         job.bias ? job.bias[channel] : 0.0f, job.residual ? job.residual + at * pixels : nullptr, job.y + at * pixels,
-                         plan.out_height, plan.out_width, plan.pitch, clamp_.low, clamp_.high});
+    const auto all = static_cast<size_t>(channels_ * job.pictures);
+    const size_t at_a_time = std::max<size_t>(1, all / static_cast<size_t>(4 * wanted_tasks()));
+    run.parallel((all + at_a_time - 1) / at_a_time, worth(job), [&](size_t task) {
+      // What was just stored in pieces cannot be loaded as a whole at once: some channels are laid, then filtered.
+      const size_t together = std::clamp<size_t>(kNear / plan.scratch, 1, 16), floats = plan.scratch;
+      float* const planes = thread_scratch(kCopy, floats * together);
+      std::fill(planes, planes + floats * together, 0.0f);
+      const size_t end = std::min(all, (task + 1) * at_a_time);
+      for (size_t first = task * at_a_time; first < end;) {
+        const size_t channel = first % static_cast<size_t>(channels_);
+        const size_t some = std::min({together, end - first, static_cast<size_t>(channels_) - channel});
+        pad(plan, job.x + static_cast<int64_t>(first) * plan.height * plan.width, some, planes, floats);
+        filter(job, planes, first, channel, some);
+        first += some;
+      }
+    });
   }
 
-  void pad(const Plan& plan, const float* x, int64_t channel, float* planes) const {
+  void filter(const Job& job, const float* planes, size_t at, size_t channel, size_t count) const {
+    const Plan& plan = job.plan;
+    const size_t first = at * static_cast<size_t>(plan.out_height * plan.out_width);
+    kernels().depthwise({planes, static_cast<int64_t>(count), static_cast<int64_t>(plan.scratch), weights_->starts.data() + channel, plan.offsets.data(),
+                         weights_->values.data(), job.bias ? job.bias + channel : nullptr, job.residual ? job.residual + first : nullptr,
+                         job.y + first, plan.out_height, plan.out_width, plan.pitch, plan.side, vertical_.stride, clamp_.low, clamp_.high});
+  }
+
+  // Of a depthwise filter of neighbours that has all its weights; else 0.
+  int64_t side() const {
+    const int64_t side = vertical_.kernel, stride = vertical_.stride;
+    const auto is_plain = [&](const Axis& axis) { return axis.kernel == side && axis.stride == stride && axis.dilation == 1; };
+    if (channels_ != groups_ || features_ != groups_ || (side != 3 && side != 5) || stride > 2) return 0;
+    const bool full = weights_->values.size() == static_cast<size_t>(groups_ * side * side);
+    return full && is_plain(vertical_) && is_plain(horizontal_) ? side : 0;
+  }
+
+  // Lays `count` channels. Where each has planes of its own `apart` floats from the next, their zeros are there already.
+  void pad(const Plan& plan, const float* x, size_t count, float* planes, size_t apart = 0) const {
     const auto phases = static_cast<int64_t>(plan.phases.size());
     for (int64_t at = 0; at < phases; ++at) {
       const auto [phase_y, phase_x] = plan.phases[static_cast<size_t>(at)];
-      const int64_t held = (plan.width - phase_x + horizontal_.stride - 1) / horizontal_.stride;
-      kernels().lay({x + channel * plan.height * plan.width, planes + (channel * phases + at) * plan.plane_floats, plan.height, plan.width,
-                     vertical_.least() * vertical_.stride + phase_y, vertical_.stride, phase_x, horizontal_.stride, plan.plane_rows,
-                     std::max<int64_t>(0, std::min(plan.pitch - plan.margin, held)), plan.pitch, plan.margin});
+      const int64_t held = (plan.width - phase_x + plan.horizontal.stride - 1) / plan.horizontal.stride;
+      kernels().lay({x, planes + at * plan.plane_floats, static_cast<int64_t>(count), apart ? static_cast<int64_t>(apart) : phases * plan.plane_floats,
+                     plan.height, plan.width, plan.vertical.least() * plan.vertical.stride + phase_y, plan.vertical.stride, phase_x,
+                     plan.horizontal.stride, plan.plane_rows, std::max<int64_t>(0, std::min(plan.pitch - plan.margin, held)), plan.pitch,
+                     plan.margin, apart != 0});
     }
   }
 

@@ -26,6 +26,14 @@ struct Tile {
   const float* bias;      // one a row, or null
   const float* residual;  // laid out as y, or null
   float* y;
+  // Not null: column k of x lies at places[k], and those of one k-block at a time (per_block of all `columns`) are first
+  // copied to `copy`, aligned and `pitch` floats apart; offsets are then those in the copy. Pieces, where there are any,
+  // are what a column is put together from, in order; up to a vector more may be read behind each, and written.
+  const int32_t* places;
+  const Segment* pieces;
+  float* copy;
+  int32_t piece_count;
+  int32_t columns, per_block, pitch;
   ptrdiff_t row_stride;  // of y and residual, in floats
   float* partial;        // scratch for (end - begin) * block * vectors * width floats; only where k_blocks > 1
   const Segment* segments;
@@ -52,24 +60,30 @@ struct Vector {
   float low, high;
 };
 
-// One channel laid out with zeros around it: row r of the plane holds row first_row + r * row_step of the channel, if that
-// is one of its `height` rows, from column first_column on, every column_step-th, `real` of them; then zeros up to `pitch`.
-struct Plane {
-  const float* from;
+// Channels laid out with zeros around them: row r of a plane holds row first_row + r * row_step of the channel, if that is
+// one of its `height` rows, from column first_column on, every column_step-th, `real` of them; then zeros up to `pitch`.
+struct Planes {
+  const float* from;  // height * width floats each
   float* to;
+  int64_t count, to_step;
   int64_t height, width, first_row, row_step, first_column, column_step, rows, real, pitch, margin;
+  bool zeroed;  // what is not of a channel is zero already
 };
 
-// One channel with a filter of its own: y[row][column] = clamp(sum_t weights[t] x[offsets[t] + row * pitch + column] + ...).
+// Channels with a filter each, weights [starts[c], starts[c + 1]) of channel c:
+// y[row][column] = clamp(sum_t weights[t] x[offsets[t] + row * pitch + column] + bias + residual).
 struct Depthwise {
   const float* x;
+  int64_t count, x_step;
+  const uint32_t* starts;
   const int32_t* offsets;
   const float* weights;
-  int64_t taps;
-  float bias;
+  const float* bias;      // one a channel, or null
   const float* residual;  // laid out as y, or null
   float* y;               // rows without gaps
   int64_t rows, columns, pitch;
+  int64_t side;  // 3 or 5: the taps are a square of neighbours, by rows; 0: any
+  int64_t step;  // in x from one row and column of y to the next: 1, or 2 where there is a side
   float low, high;
 };
 
@@ -79,7 +93,7 @@ struct Kernels {
   int32_t most_vectors[3];  // in a tile, for blocks of 1, 2 and 4 rows
   void (*tile)(int32_t block, const Tile&);
   void (*vector)(int32_t block, const Vector&);
-  void (*lay)(const Plane&);
+  void (*lay)(const Planes&);
   void (*depthwise)(const Depthwise&);
 };
 

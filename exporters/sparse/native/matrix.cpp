@@ -9,7 +9,6 @@
 namespace compress_sparse {
 namespace {
 
-constexpr int64_t kTasks = 8;
 constexpr int64_t kOneByOne = 2;  // up to so many rows of X, each is a product of its own
 
 class Product : public Node {
@@ -36,7 +35,7 @@ class Product : public Node {
 
  private:
   void one_by_one(Run& run, const float* x, const float* bias, const float* residual, float* y, int64_t rows) const {
-    const std::vector<int32_t> bounds = shares(*weights_, static_cast<int32_t>(kTasks));
+    const std::vector<int32_t> bounds = shares(*weights_, static_cast<int32_t>(wanted_tasks()));
     const size_t parts = bounds.size() - 1;
     run.parallel(parts * static_cast<size_t>(rows), static_cast<uint64_t>(rows) * weights_->values.size(), [&](size_t i) {
       const auto row = static_cast<int64_t>(i / parts);
@@ -66,7 +65,7 @@ class Product : public Node {
     const std::shared_ptr<const std::vector<int32_t>> offsets = offsets_for(step);
     const auto count = static_cast<int64_t>(tiles.size());
     const int64_t partial_rows = weights_->k_blocks > 1 ? (weights_->groups + 127) / 128 : 1;
-    const std::vector<int32_t> bounds = shares(*weights_, static_cast<int32_t>(std::max(partial_rows, (kTasks + count - 1) / count)));
+    const std::vector<int32_t> bounds = shares(*weights_, static_cast<int32_t>(std::max(partial_rows, (wanted_tasks() + count - 1) / count)));
     const size_t parts = bounds.size() - 1;
     const uint64_t worth = static_cast<uint64_t>(rows) * weights_->values.size();
 

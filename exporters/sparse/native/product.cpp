@@ -1,6 +1,7 @@
 #include "product.h"
 
 #include <algorithm>
+#include <thread>
 
 namespace compress_sparse {
 namespace {
@@ -49,6 +50,11 @@ std::vector<Stretch> stretches(const Columns& columns, int32_t block, const Kern
 std::vector<int32_t> resolved(const Weights& weights, const std::vector<int32_t>& places) {
   std::vector<int32_t> found(weights.indices.size());
   for (size_t i = 0; i < found.size(); ++i) found[i] = places[weights.indices[i]];
+  return found;
+}
+
+int64_t wanted_tasks() {
+  static const int64_t found = std::min<int64_t>(8, std::max<int64_t>(1, std::thread::hardware_concurrency()));
   return found;
 }
 

@@ -37,6 +37,9 @@ std::vector<Stretch> stretches(const Columns& columns, int32_t block, const Kern
 // Where each weight's column of X starts, when element k of a column lies at places[k].
 std::vector<int32_t> resolved(const Weights& weights, const std::vector<int32_t>& places);
 
+// In how many tasks a product should come at least, for the threads that this machine has; sessions do not tell theirs.
+int64_t wanted_tasks();
+
 // Boundaries of row groups so that parts have about equal work; parts + 1 numbers.
 std::vector<int32_t> shares(const Weights& weights, int32_t parts);
 

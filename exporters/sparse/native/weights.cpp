@@ -70,12 +70,14 @@ std::shared_ptr<const Weights> unpacked(const Stored& s) {
   const auto columns = static_cast<uint32_t>(s.columns);
   const auto block = static_cast<size_t>(s.block);
   const auto groups = static_cast<uint32_t>((s.rows + s.block - 1) / s.block);
-  const uint32_t at_a_time = s.block == 1 && columns > kColumnsAtATime ? kColumnsAtATime : columns;
+  const uint32_t blocks = s.block == 1 ? (columns + kColumnsAtATime - 1) / kColumnsAtATime : 1;
+  const uint32_t at_a_time = (columns + blocks - 1) / blocks;
   const uint32_t k_blocks = (columns + at_a_time - 1) / at_a_time;
   out->rows = static_cast<int32_t>(s.rows);
   out->block = static_cast<int32_t>(s.block);
   out->groups = static_cast<int32_t>(groups);
   out->k_blocks = static_cast<int32_t>(k_blocks);
+  out->per_block = at_a_time;
   out->columns = columns;
 
   const auto is_set = [&](uint32_t group, uint32_t k) {

@@ -26,6 +26,7 @@ struct Stored {
 
 struct Weights {
   int32_t rows, block, groups, k_blocks;
+  uint32_t per_block;  // columns of a k-block; the last may have fewer
   uint32_t columns;  // indices are below it; those of a grouped convolution count within their group of channels
   std::vector<uint32_t> starts;   // k_blocks * groups + 1
   std::vector<uint32_t> indices;

@@ -1,0 +1,152 @@
+"""How long a layer is expected to take dense and sparse: sums of what it computes and moves, fitted to measurements.
+
+The figures are microseconds of one thread on x86-64 with AVX-512, from profiles of MobileNetV1, MobileNetV2, ResNet-18,
+ResNet-50 and EfficientNet-B0 (1,900 sparse and 470 dense layers; nine in ten within a quarter). Only their proportions
+matter to a choice. Dense convolutions are those of ONNX Runtime between other dense ones, in blocks of channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporters.sparse.layers import Layer
+from exporters.sparse.sizes import Shape, places_of
+from exporters.sparse.storage import Packed
+
+REORDER = 0.069
+"""Of a thousand elements between blocks of channels and plain order."""
+REORDER_CALL = 3.0
+
+_VECTOR = 16  # multiply-adds of one instruction
+_K_BLOCK = 96  # columns that single rows take at a time (native/weights.cpp)
+_BLOCKED_FROM = 4  # channels; with fewer, ONNX Runtime reads plain order
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is expected of a layer, in microseconds.
+
+    Attributes:
+        dense: its time as it is.
+        sparse: its time as a sparse operator; None where it stays dense whatever its zeros.
+        why: it does.
+        reorder_in, reorder_out: time to reorder its input, and its output; 0 for products.
+    """
+
+    dense: float
+    sparse: float | None
+    why: str = ""
+    reorder_in: float = 0.0
+    reorder_out: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Thousands of what a layer computes and moves: multiply-adds by vectors, elements; ``rows`` and ``columns`` by
+    vectors that are written and laid out.
+    """
+
+    dense: float
+    sparse: float
+    rows: float
+    columns: float
+    inputs: float
+    outputs: float
+    weights: float
+
+
+_DENSE: Mapping[str, Mapping[str, float]] = {
+    "pointwise": {"dense": 0.135, "outputs": 0.046, "weights": 0.096, "call": 6.4},
+    "spatial": {"dense": 0.129, "inputs": 0.068, "outputs": 0.033, "weights": 0.168, "call": 21.0},
+    "depthwise": {"dense": 0.174, "inputs": 0.025, "outputs": 0.096, "weights": 0.355, "call": 6.5},
+    "first": {"dense": 0.100, "outputs": 0.364, "call": 7.0},
+}
+_SPARSE: Mapping[tuple[str, int], Mapping[str, float]] = {
+    ("pointwise", 1): {"sparse": 0.248, "rows": 0.656, "columns": 0.423, "call": 13.0},
+    ("pointwise", 2): {"sparse": 0.298, "rows": 0.072, "call": 10.6},
+    ("pointwise", 4): {"sparse": 0.194, "rows": 2.244, "call": 9.9},
+    ("spatial", 1): {"sparse": 0.238, "rows": 1.931, "call": 14.9},
+    ("spatial", 2): {"sparse": 0.323, "outputs": 0.070, "call": 5.5},
+    ("spatial", 4): {"sparse": 0.223, "inputs": 0.026, "outputs": 0.064, "call": 6.7},
+    ("depthwise", 1): {"sparse": 0.040, "rows": 0.034, "inputs": 0.166, "outputs": 0.016, "call": 11.4},
+}
+
+# Matrix products: expected ratio = start + slope * density, for blocks of 1, 2 and 4 rows; by the fewest rows of X.
+_Table = Mapping[int, tuple[tuple[float, float], ...]]
+_PRODUCT: _Table = {
+    49: ((0.5, 2.5), (0.5, 2.2), (0.5, 1.2)),
+    16: ((0.8, 3.0), (0.7, 2.5), (0.7, 2.0)),
+}
+_SINGLE: _Table = {1: ((1.2, 8.0), (0.8, 5.0), (0.7, 3.0))}
+_SINGLE_LARGE: _Table = {1: ((1.0, 8.0), (0.3, 3.5), (0.15, 3.0))}
+_LARGE = 1_000_000  # weights; dense products with a single row wait for memory then, and sparse ones for less of it
+_DENSE_PRODUCT = 0.15
+_FEWEST_MACS = 200_000
+
+
+def expect(layer: Layer, packed: Packed, x: Shape | None, output: Shape | None) -> Expectation | str:
+    """Return what is expected of ``layer`` with its weight ``packed``, or why nothing can be.
+
+    Args:
+        x, output: shapes of its input and output, the batch included, as far as they are known.
+    """
+    places = places_of(layer.operator, output)
+    if x is None or output is None or places is None or None in x or None in output:
+        return "the size of its input is not known"
+    batch = output[0] if layer.operator == "SparseConv" else 1
+    total = places * (batch or 1)
+    if layer.operator != "SparseConv":
+        return _product(layer, packed, total)
+    work = _work(layer, packed, math.prod(size or 0 for size in x), total)
+    kind = _kind(layer)
+    reorder = (REORDER_CALL + REORDER * work.inputs, REORDER_CALL + REORDER * work.outputs)
+    if kind == "grouped":
+        return Expectation(_sum(_DENSE["spatial"], work), None, "convolutions in groups stay dense by rule", *reorder)
+    dense = _sum(_DENSE[kind], work)
+    sparse = _sum(_SPARSE["spatial" if kind == "first" else kind, packed.block], work)
+    return Expectation(dense, sparse, "", 0.0 if kind == "first" else reorder[0], reorder[1])
+
+
+def _kind(layer: Layer) -> str:
+    if layer.rows_in_group is not None:
+        kernel = set(layer.kernel)
+        is_depthwise = layer.rows_in_group == 1 and layer.matrix.shape[1] == math.prod(layer.kernel)
+        return "depthwise" if is_depthwise and kernel in ({3}, {5}) else "grouped"
+    if layer.matrix.shape[1] // math.prod(layer.kernel) < _BLOCKED_FROM:
+        return "first"
+    return "pointwise" if layer.kernel == (1, 1) and "stride_h" not in layer.attributes else "spatial"
+
+
+def _work(layer: Layer, packed: Packed, inputs: int, places: int) -> _Work:
+    features, columns = layer.matrix.shape
+    vectors = -(-places // _VECTOR) / 1e3
+    k_blocks = -(-columns // _K_BLOCK) if packed.block == 1 else 1
+    return _Work(
+        dense=features * columns * places / _VECTOR / 1e3,
+        sparse=packed.values.size * vectors,
+        rows=features / packed.block * k_blocks * vectors,
+        columns=columns * vectors,
+        inputs=inputs / 1e3,
+        outputs=features * places / 1e3,
+        weights=features * columns / 1e3,
+    )
+
+
+def _sum(prices: Mapping[str, float], work: _Work) -> float:
+    return sum(price * (1.0 if what == "call" else float(getattr(work, what))) for what, price in prices.items())
+
+
+def _product(layer: Layer, packed: Packed, rows: int) -> Expectation:
+    features, columns = layer.matrix.shape
+    macs = features * columns * rows
+    dense = _DENSE_PRODUCT * macs / _VECTOR / 1e3
+    if macs < _FEWEST_MACS:
+        return Expectation(dense, None, f"too small ({macs} multiply-adds)")
+    table = _PRODUCT if rows > 1 else _SINGLE_LARGE if layer.matrix.size >= _LARGE else _SINGLE
+    fewest = max((least for least in table if least <= rows), default=None)
+    if fewest is None:
+        return Expectation(dense, None, f"too few rows to compute at once ({rows})")
+    start, slope = table[fewest][{1: 0, 2: 1, 4: 2}[packed.block]]
+    return Expectation(dense, dense * (start + slope * packed.density))
