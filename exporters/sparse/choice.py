@@ -1,7 +1,8 @@
 """Which layers become sparse by rule: the choice with the least expected time, reordering between neighbours included.
 
 Dense convolutions keep pictures in blocks of channels, sparse ones in plain order; where the two meet, pictures are
-reordered. So a layer may be worth its place only together with those around it, even one without zeros.
+reordered, and so they are at the ends of a run of dense ones. A layer may be worth its place only together with those
+around it, even one without zeros.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ CAUTION = 1.05
 def choose(expected: Sequence[Expectation | None], near: Sequence[Near]) -> set[int]:
     """Return the layers to make sparse, by number.
 
-    From all, from those that are faster alone, and from none, layers and pairs of neighbours change sides as long as that
-    makes the sum smaller; the best end is taken.
+    From all, from those that are faster alone, and from none, layers and pairs of neighbours change sides as long as
+    the sum gets smaller; the best end is taken.
 
     Args:
         expected: of each layer; None where nothing is known: it stays dense.
@@ -72,6 +73,8 @@ class _Search:
         if one is None:
             return 0.0
         is_sparse = number in chosen
-        reordered = any((other in chosen) != is_sparse for other in self._near[number][1])
         own = CAUTION * one.sparse if is_sparse and one.sparse is not None else one.dense
-        return own + one.reorder_out * reordered
+        before, after = self._near[number]
+        reordered = any((other in chosen) != is_sparse for other in after) or not (after or is_sparse)
+        from_elsewhere = not (before or is_sparse)
+        return own + one.reorder_out * reordered + one.reorder_in * from_elsewhere

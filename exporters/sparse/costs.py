@@ -105,6 +105,8 @@ def expect(layer: Layer, packed: Packed, x: Shape | None, output: Shape | None) 
     if kind == "grouped":
         return Expectation(_sum(_DENSE["spatial"], work), None, "convolutions in groups stay dense by rule", *reorder)
     dense = _sum(_DENSE[kind], work)
+    if places < _VECTOR and kind != "depthwise":
+        return Expectation(dense, None, f"too few places to compute at once ({places})", *reorder)
     sparse = _sum(_SPARSE["spatial" if kind == "first" else kind, packed.block], work)
     return Expectation(dense, sparse, "", 0.0 if kind == "first" else reorder[0], reorder[1])
 

@@ -170,14 +170,13 @@ def left(tmp_path: Path, nodes: list[Any], constants: dict[str, Any], x: tuple[i
 
 def test_what_stays_dense_is_told_why(tmp_path: Path) -> None:
     picture: tuple[int | str, ...] = ("n", 32, 16, 16)
-    dense, few = weight(32, 32, 1, 1, density=1), weight(32, 32, 1, 1, density=0.75)
+    dense, few = weight(32, 32, 1, 1, density=1), weight(32, 32, 3, 3, density=0.75, block=1)
     plain = [helper.make_node("Conv", ["X", "W"], ["Y"])]
     assert "hardly any zeros" in left(tmp_path / _new(tmp_path), plain, {"W": dense}, picture)
-    assert "not expected to be faster" in left(tmp_path / _new(tmp_path), plain, {"W": few}, picture)
-    stem = weight(32, 3, 3, 3, density=0.2)
-    assert "too few channels" in left(tmp_path / _new(tmp_path), plain, {"W": stem}, ("n", 3, 64, 64))
+    assert "not worth it" in left(tmp_path / _new(tmp_path), plain, {"W": few}, ("n", 32, 64, 64))
     small = weight(32, 32, 1, 1)
-    assert "too small" in left(tmp_path / _new(tmp_path), plain, {"W": small}, ("n", 32, 2, 2))
+    row = [helper.make_node("MatMul", ["X", "W"], ["Y"])]
+    assert "too small" in left(tmp_path / _new(tmp_path), row, {"W": weight(64, 64)}, (20, 64))
     single = weight(256, 1024, 1, 1)
     assert "too few places" in left(tmp_path / _new(tmp_path), plain, {"W": single}, ("n", 1024, 2, 2))
     grouped = [helper.make_node("Conv", ["X", "W"], ["Y"], group=2)]
@@ -282,7 +281,7 @@ def test_measured_to_be_faster_is_taken(tmp_path: Path, monkeypatch: pytest.Monk
     assert artifact.metadata["layers"][0]["measured"]["ratio"] == 0.4
 
 
-@pytest.mark.parametrize(("layer", "network"), [(1.1, 0.5), (0.5, 1.02), (0.5, 0.995)])
+@pytest.mark.parametrize(("layer", "network"), [(1.1, 1.1), (0.5, 1.02), (0.5, 0.995)])
 def test_measured_not_to_be_faster_stays_dense(
     layer: float, network: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
