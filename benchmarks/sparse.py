@@ -24,11 +24,13 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.commits import commit
 from benchmarks.sparse_arms.files import NETWORKS, Files
+from benchmarks.sparse_arms.table import PATTERNS, write_into
 from benchmarks.sparse_arms.timing import clock_of, paired, session, speedup
 
-PATTERNS = ("unstructured", "2x1", "4x1")
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95)
+CODE = ("compress", "exporters", "benchmarks/sparse_arms", "benchmarks/sparse.py")
 RESULTS = Path("benchmarks/results/sparse/latency.jsonl")
 
 
@@ -36,8 +38,6 @@ def main() -> None:
     """Run what is asked for, or write the table."""
     options = _options()
     if options.table:
-        from benchmarks.sparse_arms.table import write_into
-
         write_into(options.table, _rows(options.results))
         return
     if options.layers:
@@ -80,8 +80,10 @@ def _run(options: argparse.Namespace, network: str, threads: int, batch: int) ->
         }
         print(f"  {key:<18} {arms[key]['ms']:>8.2f} ms  {median:.2f} x [{low:.2f}, {high:.2f}]", flush=True)
     packages = {name: version(name) for name in ("onnxruntime", "torch", "onnx")}
-    return {"network": network, "threads": threads, "batch": batch, "rounds": options.rounds, "arms": arms} | {
+    row = {"network": network, "threads": threads, "batch": batch, "rounds": options.rounds, "arms": arms}
+    return row | {
         "cpu": _cpu(),
+        "commit": commit(*CODE),
         "versions": packages,
     }
 

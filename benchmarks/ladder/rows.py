@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.commits import commit
 from compress.files import write_text
 
 Row = dict[str, Any]
@@ -53,19 +53,7 @@ def is_complete(row: Row, rungs: tuple[str, ...]) -> bool:
 @cache
 def conditions() -> Row:
     """The repository's commit (``+`` where its code was changed since) and the versions of what matters."""
-    return {"commit": _commit(), "versions": {name: _version(package) for name, package in _PACKAGES.items()}}
-
-
-def _commit() -> str:
-    root = Path(__file__).parents[2]
-    head = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False
-    )
-    if head.returncode:
-        return "unknown"
-    status = ["git", "status", "--porcelain", "--", *_CODE]
-    changed = subprocess.run(status, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
-    return head.stdout.strip() + ("+" if changed else "")
+    return {"commit": commit(*_CODE), "versions": {name: _version(package) for name, package in _PACKAGES.items()}}
 
 
 def _version(package: str) -> str | None:
