@@ -29,7 +29,7 @@ def main() -> None:
     options = _options()
     work: Path = options.work
     work.mkdir(parents=True, exist_ok=True)
-    images = _unpacked(options.images, work)
+    images = unpacked(options.images, work)
     run = Runner(work)
     train = [
         "--data",
@@ -105,7 +105,8 @@ class Runner:
         self._kept.write_text(json.dumps(self.records, indent=1))
 
 
-def _unpacked(source: Path, work: Path) -> Path:
+def unpacked(source: Path, work: Path) -> Path:
+    """Return the folder of images, unpacked into ``work`` where ``source`` is an archive."""
     if source.is_dir():
         return source.resolve()
     folder = work / "images"
