@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.ladder import rows
@@ -28,7 +28,7 @@ SHORT = {
     "tensorrt": "trt",
 }
 BEGIN, END = "<!-- prunability: begin -->", "<!-- prunability: end -->"
-PASSED, FAILED, UNREACHED = "+", "**x**", "·"
+PASSED, FAILED, UNREACHED, NOT_RUN = "+", "**x**", "·", "–"
 
 
 def write_into(path: Path, folder: Path) -> None:
@@ -61,12 +61,21 @@ def _totals(found: Mapping[str, Mapping[str, Row]], rungs: Mapping[str, tuple[st
         ]
         for zoo in ZOOS:
             mine = [row for ref, row in found[column].items() if ref.startswith(zoo)]
-            counts = [sum(name in row["rungs"] for row in mine) for name in names]
-            whole = sum(set(names) <= set(row["rungs"]) for row in mine)
-            share = f" ({100 * whole / len(mine):.1f} %)" if mine else ""
-            lines.append(f"| {zoo} | {len(mine)} | " + " | ".join(map(str, counts)) + f" | {whole}{share} |")
+            counts = [_count(mine, name) for name in names]
+            asked = [row for row in mine if rows.is_complete(row, names)]
+            whole = sum(set(names) <= set(row["rungs"]) for row in asked)
+            share = f" ({100 * whole / len(asked):.1f} %)" if asked else ""
+            of = f" of {len(asked)}" if len(asked) < len(mine) else ""
+            lines.append(f"| {zoo} | {len(mine)} | " + " | ".join(counts) + f" | {whole}{of}{share} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _count(mine: Sequence[Row], name: str) -> str:
+    """Networks that passed the rung; of how many, where it was not run for all."""
+    asked = sum(_mark(row, name) != NOT_RUN for row in mine)
+    passed = sum(name in row["rungs"] for row in mine)
+    return str(passed) if asked == len(mine) else f"{passed} of {asked}"
 
 
 def _conditions(found: Mapping[str, Mapping[str, Row]]) -> str:
@@ -131,6 +140,8 @@ def _row_cells(row: Row | None, names: tuple[str, ...]) -> list[str]:
 def _mark(row: Row, rung: str) -> str:
     if rung in row["rungs"]:
         return PASSED
+    if not row["failed"]:
+        return NOT_RUN  # asked for the first rungs only
     return FAILED if rung in row["failed"] else UNREACHED
 
 
