@@ -13,6 +13,7 @@ from compress.allocation._ladder import Ladder, Widths
 from compress.allocation._mixing import mixed
 from compress.allocation._paths import Ranked, by_score, by_share, even
 from compress.allocation._refining import refined_from_any
+from compress.allocation._returning import PEAKS, returned
 from compress.allocation._searching import searched
 from compress.allocation._shortfall import Said, Shortfall, floor_causes
 from compress.allocation._space import Space, in_order, largest
@@ -123,7 +124,10 @@ def _ranked(groups: Sequence[Group], scores: Mapping[str, NDArray[np.float64]]) 
 def _chosen(space: Space, ranked: Ranked, scope: str) -> Widths:
     if len(space.targets) == 1:
         paths = [by_share(space), by_score(space, ranked)]
-        return refined_from_any(space, _around(space, paths if scope == "local" else paths[::-1]), largest)
+        if scope == "local":
+            return refined_from_any(space, _around(space, paths), largest)
+        widths = refined_from_any(space, _around(space, paths[::-1]), largest)
+        return returned(space, ranked, widths) if space.targets[0].measure in PEAKS else widths
     widths = refined_from_any(space, mixed(space, ranked, largest)[:_STARTS], largest)
     if space.within(widths):
         return widths

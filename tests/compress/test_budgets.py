@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
 
 import compress
 from compress import Program
@@ -154,6 +157,39 @@ def test_memory_is_a_target(family: Callable[[str], Program], scope: str) -> Non
     report = compress.prune(family("mobilenet_v3"), "memory=0.7", scope=scope, granularity=1).report
     assert abs(report.after.memory / report.before.memory - 0.7) <= TOLERANCE
     assert report.achieved == f"memory={report.after.memory / report.before.memory:.3f}"
+
+
+class Funnel(nn.Module):
+    """Only its first layer has large outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(3, 32, 3, padding=1)
+        self.narrow = nn.Conv2d(32, 32, 3)
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.max_pool2d(F.relu(self.wide(x)), 4)
+        result: torch.Tensor = self.head(F.relu(self.narrow(x)).mean((2, 3)))
+        return result
+
+
+def test_what_does_not_lower_the_peak_stays() -> None:
+    report = compress.prune(captured(Funnel()), "memory=0.5", granularity=1).report
+    assert abs(report.after.memory / report.before.memory - 0.5) <= TOLERANCE
+    widths = {layer.name: (layer.width_after, layer.width_before) for layer in report.layers}
+    assert widths["wide"][0] < widths["wide"][1]
+    assert widths["narrow"] == (32, 32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(chains(layers=(2, 6), widths=(4, 40)), st.floats(0.2, 1.0), st.integers(0, 1000))
+def test_no_group_can_be_whole_again_at_the_same_peak(model: Chain, share: float, seed: int) -> None:
+    found = chosen(model, (Target("memory", share),), "global", seed)
+    for group in np.flatnonzero(found.widths < model.full).tolist():
+        wider = found.widths.copy()
+        wider[group] = model.full[group]
+        assert model.relative("memory", wider)[0] > found.achieved[0]
 
 
 def test_several_steps_reach_several_targets(program: Program) -> None:
