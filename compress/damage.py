@@ -189,7 +189,8 @@ def sensitivity(
         progress(number / len(cuts), point)
     settings = {
         "keep_ratios": ratios, "criterion": chosen.name, "aggregation": aggregation, "granularity": granularity,
-        "ignore": list(ignore), "data": data.ref if data is not None else None, "samples": samples, "seed": seed,
+        "ignore": list(ignore), "data": data.ref if data is not None else None,
+        "samples": samples if data is not None else None, "seed": seed,
     }  # fmt: skip
     return Sensitivity(measure.measured, whole, tuple(points), settings)
 

@@ -40,8 +40,8 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
             temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Fail before work starts when ``path`` could not be written at its end.
+def check_writable(path: str | os.PathLike[str], *, overwrite: bool, option: str = "-o") -> None:
+    """Fail before work starts when ``path``, which ``option`` names, could not be written at its end.
 
     Raises:
         InputError: as :func:`atomic_path`.
@@ -54,7 +54,7 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     if not os.access(target.parent, os.W_OK):
         raise InputError("its folder cannot be written to", where=str(target))
     if target.exists() and not overwrite:
-        raise InputError("exists already", where=str(target), hint="choose another name with -o, or add --force")
+        raise InputError("exists already", where=str(target), hint=f"choose another name with {option}, or add --force")
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = True) -> None:

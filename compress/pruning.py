@@ -124,6 +124,8 @@ def prune(
         left, asked = {}, "the plan given"
         smaller, plans = remove(analysis, plan.validated(analysis)), (plan,)
         record(smaller, plan)
+        if plan.structure not in (None, program.structure_hash()):
+            remarks = Remarks(others=("the plan was made for another network; its groups have the same widths here",))
     positions = plan.validated(analysis)
     measures = [target.measure for target in request.targets]
     made = report(analysis, positions, smaller, left, asked=asked, measures=measures, remarks=remarks)

@@ -25,6 +25,7 @@ Exit codes:
   2    the input is wrong (one line on stderr: what, where, what to do)
   3    the gate could not decide, or was asked for less than this machine can resolve
   4    a requested runtime or device is not available
+  70   a bug in this tool (COMPRESS_TRACEBACK=1 shows where)
   130  interrupted; the message says how to go on
 
 \b

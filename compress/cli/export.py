@@ -126,7 +126,7 @@ def _show_layers(item: Artifact, console: Console) -> None:
         (
             layer["name"],
             "x".join(map(str, layer["weight"])),
-            layer["pattern"],
+            layer["pattern"] if layer["zeros"] else "dense",
             percent(layer["zeros"]),
             "sparse" if layer["chosen"] else "dense",
             layer["why"],

@@ -114,6 +114,8 @@ def command(context: click.Context, checkpoint: Path, as_json: bool, **options: 
 
     console = Console(as_json=as_json)
     _refuse_beside_plan(context)
+    if _is_given(context, "schedule") and options["steps"] == 1:
+        raise click.UsageError("--schedule says how far each of several steps goes: give --steps 4, too")
     cut = _masks_instead_of_cutting(context, options)
     parts = take(Choice, options), take(Masking, options), cut, take(Loading, options), take(TrainingOptions, options)
     request = PruneRequest(checkpoint, *parts, **options)
@@ -167,6 +169,7 @@ def as_data(outcome: PruneOutcome) -> dict[str, Any]:
         "sparsity": outcome.sparsity.to_json() if outcome.sparsity else None,
         "output": str(outcome.output) if outcome.output else None,
         "eager": str(outcome.eager) if outcome.eager else None,
+        "plan": str(outcome.plan) if outcome.plan else None,
         "plan_sha256": outcome.program.info.plan_sha256,
         "accuracy": outcome.accuracy or outcome.why_no_accuracy,
     }
@@ -184,6 +187,8 @@ def show(outcome: PruneOutcome, console: Console) -> None:
     if outcome.accuracy is None:
         console.line(outcome.why_no_accuracy)
     console.line(f"wrote {outcome.output}" if outcome.output else "dry run: no network was written")
+    if outcome.plan is not None:
+        console.line(f"wrote {outcome.plan}")
     if outcome.eager is not None:
         console.line(f"wrote {outcome.eager / 'structure.json'} and weights.safetensors for compress.restore")
 

@@ -80,7 +80,8 @@ def command(checkpoint: Path, as_json: bool, **options: Any) -> None:
         ("group", "channels", "kept: damage", "MACs left at the narrowest"), rows, title="Most sensitive first"
     )
     console.line(f"damage: {scan.measured}")
-    console.line(f"whole network: {metric(scan.whole)}")
+    if request.data is not None:
+        console.line(f"whole network: {metric(scan.whole)}")
     for path in request.destinations:
         console.line(f"wrote {path}")
 

@@ -91,12 +91,12 @@ def check_folder(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Fail before work starts where the two files could not be written. Raises :class:`InputError`."""
     target = Path(folder)
     if not target.exists():
-        check_writable(target, overwrite=overwrite)
+        check_writable(target, overwrite=overwrite, option="--eager")
         return
     if not target.is_dir():
         raise InputError("is a file, a folder was expected", where=str(target))
     for name in (STRUCTURE, WEIGHTS):
-        check_writable(target / name, overwrite=overwrite)
+        check_writable(target / name, overwrite=overwrite, option="--eager")
 
 
 def reference_of(program: Program) -> str:

@@ -116,7 +116,7 @@ class PruneRequest:
         if self.save_plan is not None and not self.cut:
             raise InputError("--save-plan has no channels to write", hint="leave it out, or give a --target to cut to")
         if self.save_plan is not None:
-            check_writable(self.save_plan, overwrite=self.force)
+            check_writable(self.save_plan, overwrite=self.force, option="--save-plan")
         if not self.dry_run:
             check_writable(self.destination, overwrite=self.force)
             if self.eager is not None:
@@ -143,6 +143,7 @@ class PruneOutcome:
     accuracy: Mapping[str, Metrics] | None
     eager: Path | None = None
     has_data: bool = False
+    plan: Path | None = None
 
     @property
     def why_no_accuracy(self) -> str:
@@ -170,7 +171,7 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
     sparsity = masked.report if masked else None
     if request.dry_run:
         _save_plan(request, result)
-        return PruneOutcome(dense, result, sparsity, None, None, has_data=source is not None)
+        return PruneOutcome(dense, result, sparsity, None, None, has_data=source is not None, plan=request.save_plan)
     program = masked.program if masked else program
     if source is not None:
         program, grown = _recover(request, dense, program, source, accuracy, reporter)
@@ -183,9 +184,8 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
             form.save(program, request.eager, overwrite=request.force)
         for folder in request.folders:
             finish(folder)
-    return PruneOutcome(
-        program, result, sparsity, request.destination, accuracy or None, request.eager, source is not None
-    )
+    written = request.destination, accuracy or None, request.eager, source is not None, request.save_plan
+    return PruneOutcome(program, result, sparsity, *written)
 
 
 def _cut(dense: Program, result: PruneResult, request: PruneRequest) -> Program:

@@ -21,9 +21,11 @@ def render(scan: Sensitivity, name: str) -> str:
     drawn: dict[str, Any] = {}
     first = escape(scan.measured[0].upper() + scan.measured[1:])
     settings = [
-        (escape(key.replace("_", " ")), code(value)) for key, value in scan.settings.items() if value is not None
+        (escape(key.replace("_", " ")), code(_listed(value))) for key, value in scan.settings.items() if _said(value)
     ]
-    whole = [(escape(key), escape(f"{value:.4g}")) for key, value in scan.whole.items()]
+    whole = [(escape(f"{key}, nothing cut"), escape(f"{value:.4g}")) for key, value in scan.whole.items()]
+    if scan.settings["data"] is None:
+        whole = []  # the outputs' change from themselves
     heads = ["group", "kind", "channels|n", "kept|n", "MACs left|n", "damage|n", "measured"]
     body = "\n".join(
         [
@@ -90,6 +92,14 @@ def heat_map(rows: dict[str, list[Point]]) -> dict[str, Any]:
         },
     }
     return {"data": [heat], "layout": layout}
+
+
+def _said(value: object) -> bool:
+    return value is not None and value != []
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _hover(point: Point) -> str:

@@ -249,6 +249,27 @@ def test_an_edited_plan_is_checked_before_anything_is_cut(program: Program, edit
     assert program.fingerprint() == before
 
 
+class Deeper(Classifier):
+    """The same groups, and one more layer that is in none of them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.first = nn.BatchNorm2d(3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return super().forward(self.first(image))
+
+
+def test_a_plan_for_another_network_with_the_same_widths_is_taken_and_that_is_said(
+    program: Program, tmp_path: Path
+) -> None:
+    plan = compress.prune(program, "macs=0.5", dry_run=True).plan
+    other = compress.prune(captured(Deeper(width=32)), plan=plan).report
+    assert other.note == "the plan was made for another network; its groups have the same widths here"
+    program.save(tmp_path / "net.pt2")
+    assert compress.prune(compress.load(tmp_path / "net.pt2"), plan=plan).report.note is None
+
+
 def test_a_plan_for_another_network_is_refused(program: Program) -> None:
     plan = compress.prune(captured(warmed(Classifier))).plan
     with pytest.raises(PlanError, match="expects 16 channels"):

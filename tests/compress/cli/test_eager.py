@@ -66,6 +66,13 @@ def test_a_plan_that_the_class_cannot_take_ends_the_command_before_anything_is_w
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+def test_what_is_in_the_folder_is_not_replaced(cli: Cli, tmp_path: Path) -> None:
+    Path("plain").mkdir()
+    Path("plain/structure.json").write_text("mine")
+    cli(*spelled(tmp_path), "--eager", "plain").refused("structure.json", "another name with --eager", "--force")
+    assert Path("plain/structure.json").read_text() == "mine"
+
+
 def test_a_network_without_reference_is_refused_before_work(cli: Cli, net: Path) -> None:
     program = compress.load(net)
     program.info.model_ref = None

@@ -56,6 +56,13 @@ def test_an_onnx_file_gets_sparse_operators_library_record_and_examples(cli: Cli
         assert name in Path("zeros.sparse.example.c").read_text()
 
 
+def test_a_layer_without_zeros_has_no_pattern_of_zeros(cli: Cli, zeros: Path) -> None:
+    shown = cli("export", zeros, "--sparse").out
+    without = [line.split() for line in shown.splitlines() if " 0.0 % " in line]
+    assert without
+    assert {words[2] for words in without} == {"dense"}
+
+
 def test_the_sparse_file_is_profiled_and_evaluated_like_any(cli: Cli, zeros: Path) -> None:
     assert cli("export", zeros, "--sparse").code == 0
     told = cli("profile", "zeros.sparse.onnx", "--seconds", "0.2", "--json")

@@ -64,8 +64,11 @@ def test_dry_run_writes_nothing_but_a_plan_asked_for(cli: Cli, net: Path, tmp_pa
     assert ended.code == 0
     assert "dry run" in ended.out
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt2"]
-    assert cli("prune", net, "--dry-run", "--save-plan", "plan.json").code == 0
+    ended = cli("prune", net, "--dry-run", "--save-plan", "plan.json")
+    assert ended.code == 0
+    assert "wrote plan.json" in ended.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.pt2", "plan.json"]
+    cli("prune", net, "--dry-run", "--save-plan", "plan.json").refused("plan.json", "another name with --save-plan")
 
 
 def test_a_saved_plan_replays_to_the_same_weights(cli: Cli, net: Path) -> None:
@@ -117,6 +120,7 @@ def test_ignore_and_keep_are_obeyed(cli: Cli, net: Path) -> None:
         (("--min-keep", "1.5"), ("--min-keep", "1.5")),
         (("--steps", "0"), ("--steps", "0")),
         (("--schedule", "quick"), ("--schedule", "cubic")),
+        (("--schedule", "cubic"), ("--schedule", "--steps")),
         (("--plan", "plan.json", "--min-keep", "0.5"), ("--plan", "--min-keep")),
         (("--epochs", "3"), ("--epochs", "--data")),
         (("--data", "nosuchdata"), ("nosuchdata",)),

@@ -20,6 +20,10 @@ def test_without_data_the_change_of_the_outputs_is_measured_and_said(cli: Cli, n
     page = net.with_name("net.sensitivity.html").read_text()
     assert "chart-damage" in page
     assert "https://" not in page.split("<script>")[0]
+    assert "<dt>samples</dt>" not in page, "no samples of data were looked at"
+    assert "<dt>seed</dt><dd><code>0</code></dd>" in page
+    assert "<code>0.875, 0.75, 0.5, 0.25</code>" in page
+    assert "whole network" not in ended.out
     assert not net.with_name("net.sensitivity.run").exists()
     cli("sensitivity", net).refused("net.sensitivity.html", "--force")
 
