@@ -41,7 +41,8 @@ _FLAGS = (
     *("-fvisibility=hidden", "-fvisibility-inlines-hidden", "-ffunction-sections", "-fdata-sections"),
 )
 _KERNEL_FLAGS = ("-fno-exceptions", "-fno-rtti")
-_LINK = ("-shared", "-Wl,--gc-sections", "-Wl,-s")
+# Zig links nothing that runs destructors when a library is closed: closed for good, it would crash the process at exit.
+_LINK = ("-shared", "-Wl,--gc-sections", "-Wl,-s", "-Wl,-z,nodelete")
 _SYMBOLS = "{ global: RegisterCustomOps; compress_sparse_isa; local: *; };\n"
 _STATIC = ("-static-libstdc++", "-static-libgcc")
 _ZIG_TARGETS = {"linux-x86_64": "x86_64-linux-gnu.2.28", "linux-aarch64": "aarch64-linux-gnu.2.28"}

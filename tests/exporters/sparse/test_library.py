@@ -51,6 +51,16 @@ def test_the_library_needs_nothing_but_the_c_library() -> None:
     assert all(name.startswith(("libc.", "libm.", "ld-linux", "libpthread", "libdl.")) for name in needed), needed
 
 
+def test_the_library_stays_when_it_is_closed() -> None:
+    """What it made outlives the sessions: destructors that run at the end of the process must still be there."""
+    code = (
+        "import ctypes, _ctypes, sys; loaded = ctypes.CDLL(sys.argv[1]); _ctypes.dlclose(loaded._handle); "
+        "print(sys.argv[1] in open('/proc/self/maps').read())"
+    )
+    command = [sys.executable, "-c", code, str(library.find())]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
 def test_a_compiler_that_fails_is_followed_by_the_next(tmp_path: Path) -> None:
     bad, good = fake(tmp_path, "bad", "echo 'error: no such thing' >&2; exit 1"), fake(tmp_path, "good", WRITES)
     used = compiler.compile_library(tmp_path / "library.so", only=[bad, good])
