@@ -121,18 +121,18 @@ def show(outcome: ExportOutcome, console: Console) -> None:
 
 
 def _show_layers(item: Artifact, console: Console) -> None:
-    """Print what was decided on the layers that have zeros, and on the whole."""
+    """Print what was decided on the layers that the operators could compute, and on the whole."""
     rows = [
         (
             layer["name"],
             "x".join(map(str, layer["weight"])),
-            layer["pattern"] if layer["zeros"] else "dense",
+            layer["pattern"] or "dense",
             percent(layer["zeros"]),
             "sparse" if layer["chosen"] else "dense",
             layer["why"],
         )
         for layer in item.metadata["layers"]
-        if layer["pattern"]
+        if layer["zeros"] is not None
     ]
     console.table(("layer", "weight", "pattern", "zeros", "chosen", "why"), rows)
     for line in summary(item):

@@ -34,6 +34,9 @@ STRICTNESS = (0.9, 0.7, 0.5)
 """Layers whose measured ratio sparse / dense is below these become sparse, in turn, after the rule's own choice; the
 fastest network is taken."""
 
+NO_ZEROS = "hardly any zeros"
+BETWEEN = ", but between sparse layers"
+
 Progress = Callable[[str], None]
 
 
@@ -129,7 +132,7 @@ class Survey:
             return report
         report.weight, report.zeros = [*found.matrix.shape], found.zeros
         packed = pack(found.matrix, block_of(found.matrix, found.rows_in_group))
-        report.pattern = packed.pattern
+        report.pattern = packed.pattern if found.zeros else None
         shape = self._shapes.get(str(found.x.name))
         report.input = None if shape is None else list(shape)
         expected = expect(found, packed, shape, self._shapes.get(str(found.output.name)))
@@ -138,7 +141,7 @@ class Survey:
         else:
             report.why = expected
         if found.zeros < FEWEST_ZEROS and found.operator != "SparseConv":
-            report.why = "hardly any zeros"
+            report.why = NO_ZEROS
             return report
         self._candidates.append(_Candidate(number, packed, shape, report))
         return report
@@ -195,6 +198,8 @@ class Survey:
             choice, made = [], self._proto
         for candidate in self._candidates:
             candidate.report.chosen = candidate in choice
+            if not candidate.has_zeros:
+                candidate.report.why = f"not measured: {NO_ZEROS}{BETWEEN if candidate.report.chosen else ''}"
         if not choice and not notes:
             notes.append("no layer was measured to be faster sparse: the file is the dense one")
         return Decision(made, self.reports, network, notes)
@@ -247,5 +252,5 @@ def _as_it_is(expected: Expectation | None) -> Expectation | None:
 def _why(report: LayerReport) -> str:
     expected = f"expected at {report.expected_ratio:.2f} of the dense time"
     if report.zeros is not None and report.zeros < FEWEST_ZEROS:
-        return f"by rule: hardly any zeros, {'but between sparse layers' if report.chosen else expected}"
+        return f"by rule: {NO_ZEROS}{BETWEEN if report.chosen else f', {expected}'}"
     return f"by rule: {expected}" if report.chosen else f"by rule: {expected}, not worth it among its neighbours"

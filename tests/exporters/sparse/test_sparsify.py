@@ -305,6 +305,33 @@ def test_measuring_really_measures(tmp_path: Path) -> None:
     assert artifact.metadata["network"]["pairs"] >= 11
 
 
+def test_a_filter_of_single_channels_joins_the_sparse_layers_around_it(tmp_path: Path) -> None:
+    """By rule and by measuring, with a reason either way; alone it stays dense."""
+    depthwise = helper.make_node("Conv", ["C", "D"], ["E"], name="depthwise", pads=[1, 1, 1, 1], group=128)
+    nodes = [
+        helper.make_node("Conv", ["X", "W"], ["C"], name="before"),
+        depthwise,
+        helper.make_node("Conv", ["E", "V"], ["Y"], name="after"),
+    ]
+    filters = weight(128, 1, 3, 3, density=1, block=1)
+    constants = {"W": weight(128, 128, 1, 1), "D": filters, "V": weight(128, 128, 1, 1)}
+    path = save(tmp_path / "dense.onnx", nodes, constants, ("n", 128, 28, 28))
+    ruled = exporters.sparsify_onnx(path, tmp_path / "ruled.onnx")
+    assert nodes_of(ruled.path) == ["SparseConv"] * 3
+    middle = ruled.metadata["layers"][1]
+    assert (middle["pattern"], middle["zeros"]) == (None, 0.0)
+    assert middle["why"] == "by rule: hardly any zeros, but between sparse layers"
+    measured = exporters.sparsify_onnx(path, tmp_path / "measured.onnx", measure=True)
+    assert all(layer["why"] for layer in measured.metadata["layers"])
+    alone = save(
+        tmp_path / "alone.onnx",
+        [helper.make_node("Conv", ["X", "D"], ["Y"], group=128)],
+        {"D": filters},
+        ("n", 128, 28, 28),
+    )
+    assert nodes_of(exporters.sparsify_onnx(alone, tmp_path / "sparse.onnx").path) == ["Conv"]
+
+
 def test_another_machine_cannot_be_measured_here(tmp_path: Path) -> None:
     path = save(tmp_path / "dense.onnx", *convolutions([helper.make_node("Relu", ["C"], ["Y"])]), ("n", 32, 16, 16))
     other = next(platform for platform in operators.PLATFORMS if platform != operators.host())
