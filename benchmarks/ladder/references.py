@@ -1,6 +1,7 @@
 """Which networks are run: every torchvision entry except quantised ones, and the smallest-named of every timm module.
 
-Where the smallest is one of timm's own ``test_`` networks, the smallest real one is run as well.
+Where the smallest is one of timm's own ``test_`` networks, the smallest real one is run as well; where that takes large
+pictures, so is the smallest that does not, if the module has one.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 DETECTORS = ("rcnn", "retinanet", "fcos", "ssd")
 SMALL = ("test_", "atto", "femto", "pico", "nano", "xxs", "xx_small", "tiny", "_ti", "_xs", "small", "_s", "b0", "050")
 SMALL_DEPTHS = ("18", "26")
+LARGE_PICTURE = 512
 _TYPICAL = 20_000_000  # parameters of a timm network of the smallest name; only the order of the run depends on it
 
 
@@ -46,8 +48,17 @@ def _timm() -> list[str]:
     for module in sorted(timm.list_modules()):
         names = sorted(timm.list_models(module=module), key=_size_rank)
         real = [name for name in names if not name.startswith("test_")]
-        found += [f"timm:{name}" for name in dict.fromkeys(names[:1] + real[:1])]
+        handy = [name for name in real if _picture(name) <= LARGE_PICTURE] if _picture(real[0]) > LARGE_PICTURE else []
+        found += [f"timm:{name}" for name in dict.fromkeys(names[:1] + real[:1] + handy[:1])]
     return found
+
+
+def _picture(name: str) -> int:
+    """The side of the pictures that a timm network takes by default."""
+    import timm
+
+    found = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return found.input_size[-1] if found is not None else 0
 
 
 def _size_rank(name: str) -> tuple[int, int, str]:
