@@ -1,8 +1,9 @@
 """How long a layer is expected to take dense and sparse: sums of what it computes and moves, fitted to measurements.
 
 The figures are microseconds of one thread on x86-64 with AVX-512, from profiles of MobileNetV1, MobileNetV2, ResNet-18,
-ResNet-50 and EfficientNet-B0 (1,900 sparse and 470 dense layers; nine in ten within a quarter). Only their proportions
-matter to a choice. Dense convolutions are those of ONNX Runtime between other dense ones, in blocks of channels.
+ResNet-50 and EfficientNet-B0 (2,650 sparse and 470 dense layers, on a busy machine; eight in ten within a quarter).
+Only their proportions matter to a choice. Dense convolutions are those of ONNX Runtime between other dense ones, in
+blocks of channels.
 """
 
 from __future__ import annotations
