@@ -16,7 +16,6 @@ from compress.axes.surgery import remove
 from compress.program import Program
 
 TOLERANCE = 1e-9
-LEAST_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
@@ -25,20 +24,18 @@ class Verification:
 
     ``sensitivity`` is how far the output moves when the input moves by one part in 1e12, over 1e-12, in the network or
     in the cut one, whichever moves further: a deep network with random weights can be chaotic, and then rounding alone
-    exceeds any fixed tolerance. ``rounding`` is what all layers add: half a unit in the last place of a float64 times
-    the square root of the number of terms that they sum, as independent errors add up.
+    exceeds any fixed tolerance.
     """
 
     permutation_error: float
     removal_error: float
     moved: float
     sensitivity: float
-    rounding: float = LEAST_ROUNDING
 
     @property
     def allowed(self) -> float:
         """The error that rounding alone may cause."""
-        return max(TOLERANCE, self.rounding * self.sensitivity)
+        return max(TOLERANCE, 1e-14 * self.sensitivity)
 
     @property
     def passed(self) -> bool:
@@ -70,14 +67,7 @@ def verify(program: Program, seed: int = 0) -> Verification:
         removal_error=distance(cut, masked),
         moved=moved_share(analysis),
         sensitivity=restless / 1e-12,
-        rounding=max(LEAST_ROUNDING, _rounding(program)),
     )
-
-
-def _rounding(program: Program) -> float:
-    """Relative rounding of one pass through all layers in float64; what a weight sums is what one of its rows holds."""
-    terms = sum(tensor[0].numel() for tensor in program.tensors.values() if tensor.ndim > 1 and len(tensor))
-    return float(np.finfo(np.float64).eps) / 2 * float(np.sqrt(terms))
 
 
 def odd_keeps(analysis: Analysis, seed: int) -> dict[str, Array]:
