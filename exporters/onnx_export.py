@@ -79,6 +79,7 @@ def _export(program: Program, where: str) -> ir.Model:
     import torch
 
     from exporters._faults import keep_lost_constants, spell_out_pad_axes
+    from exporters._lowering import lower
     from exporters._rewrites import export_rewritten
     from exporters._tidy import tidy
 
@@ -98,6 +99,7 @@ def _export(program: Program, where: str) -> ir.Model:
             raise ExportError(f"the ONNX graph has {len(got)} {kind}, the network {len(wanted)}", where=where)
     keep_lost_constants(model)
     spell_out_pad_axes(model)
+    lower(model)
     tidy(model, inputs=names[0], outputs=names[1], metadata=_metadata(program))
     model.producer_name, model.producer_version = "compress-toolchain", _version()
     return model
