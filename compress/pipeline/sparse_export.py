@@ -87,7 +87,7 @@ def write(onnx: Path, folder: Path, options: SparseOptions, reporter: Reporter, 
             )
         made.append(artifact)
         if artifact.metadata["library"]:
-            _write_examples(artifact, folder, stem, force=force)
+            _write_examples(artifact, folder, stem, options.sizes, force=force)
     if options.sparse_storage:
         with reporter.step("storing zeros sparsely"):
             made.append(exporters.store_sparse(onnx, folder / f"{stem}{STORED_SUFFIX}", overwrite=force))
@@ -120,10 +120,10 @@ def _examples(folder: Path, stem: str) -> dict[str, Path]:
     return {language: folder / f"{stem}.sparse.example.{ending}" for language, ending in (("python", "py"), ("c", "c"))}
 
 
-def _write_examples(artifact: Artifact, folder: Path, stem: str, *, force: bool) -> None:
+def _write_examples(artifact: Artifact, folder: Path, stem: str, sizes: Mapping[str, int], *, force: bool) -> None:
     from exporters.sparse import examples
 
     library = artifact.metadata["library"]["name"]
-    for language, path in _examples(folder, stem).items():
-        text = examples.python(artifact.path, library) if language == "python" else examples.c(artifact.path, library)
-        write_text(path, text, overwrite=force)
+    paths = _examples(folder, stem)
+    write_text(paths["python"], examples.python(artifact.path, library, sizes), overwrite=force)
+    write_text(paths["c"], examples.c(artifact.path, library, sizes, paths["c"].name), overwrite=force)
