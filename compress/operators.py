@@ -1,7 +1,8 @@
 """The library of sparse operators that an ONNX file needs: how it is called, and where a session finds it.
 
 A file with operators of the domain ``compress.sparse`` names its library in its metadata. This module knows only
-:mod:`compress.errors` and the standard library: all four packages may use it, on devices without the onnx package, too.
+:mod:`compress.errors`, :mod:`compress.elf` and the standard library: all four packages may use it, on devices without
+the onnx package, too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from compress import elf
 from compress.errors import InputError
 
 DOMAIN = "compress.sparse"
@@ -23,6 +25,7 @@ KEY = "compress.sparse.library"
 
 PLATFORMS = ("linux-x86_64", "linux-aarch64")
 
+_AGAIN = "delete it; compress export --sparse --force writes it again"
 _NAME = re.compile(r"libcompress_sparse\.[a-z]+-[a-z0-9_]+\.so")
 _OPSETS, _PROPERTIES = 8, 14  # numbers of the fields opset_import and metadata_props of onnx.ModelProto
 _MOST_BYTES = 1 << 20  # of an entry of either
@@ -45,7 +48,7 @@ def library_beside(model: str | os.PathLike[str]) -> Path | None:
     Only the model's first bytes of each field are read, not its weights. What is no ONNX file needs no library.
 
     Raises:
-        InputError: the file has sparse operators, and their library is not beside it.
+        InputError: the file has sparse operators, and their library is not beside it, or is damaged.
     """
     path = Path(model)
     try:
@@ -60,6 +63,7 @@ def library_beside(model: str | os.PathLike[str]) -> Path | None:
     wanted = library_name(host())
     found = path.resolve().parent / wanted
     if found.is_file():
+        check_library(found)
         return found
     if named is not None and named != wanted and _NAME.fullmatch(named):
         raise InputError(
@@ -81,7 +85,7 @@ def register(options: Any, model: str | os.PathLike[str]) -> None:
     A library is code: it is loaded only under its own name, from the model's own folder, for a model that asks for it.
 
     Raises:
-        InputError: it is missing, or ONNX Runtime cannot load it.
+        InputError: it is missing or damaged, or ONNX Runtime cannot load it.
     """
     library = library_beside(model)
     if library is None:
@@ -91,11 +95,26 @@ def register(options: Any, model: str | os.PathLike[str]) -> None:
 
 def register_library(options: Any, library: Path) -> None:
     """Register ``library`` with an ``onnxruntime.SessionOptions``. Raises :class:`InputError` with the reason."""
+    check_library(library)
     try:
         options.register_custom_ops_library(os.fspath(library))
     except Exception as error:  # its exception classes share no narrower base
         said = " ".join(str(error).split())[:300]
-        raise InputError(f"ONNX Runtime cannot load it ({said})", where=str(library), hint="export it again") from error
+        raise InputError(f"ONNX Runtime cannot load it ({said})", where=str(library), hint=_AGAIN) from error
+
+
+def check_library(library: Path) -> None:
+    """Refuse a library that would end the process instead of failing to load.
+
+    Raises:
+        InputError: it is truncated, for another machine, or no shared library.
+    """
+    try:
+        wrong = elf.fault(library, host().rpartition("-")[2])
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=str(library), hint=_AGAIN) from error
+    if wrong is not None:
+        raise InputError(wrong, where=str(library), hint=_AGAIN)
 
 
 def _declared(stream: BinaryIO, size: int) -> tuple[bool, str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from compress.errors import InputError, UnavailableError
 from compress.files import sha256_file
-from compress.operators import DOMAIN
+from compress.operators import DOMAIN, library_beside
 from deploy.records import ModelFile
 
 _PRECISIONS = {
@@ -31,15 +31,17 @@ _NETWORKS = (".pt2", ".pt", ".pth", ".th", ".bin", ".safetensors")
 
 
 def inspect(path: str | os.PathLike[str]) -> ModelFile:
-    """Read an ONNX file's structure, check that its external data is there in full, and identify it by content.
+    """Read an ONNX file's structure, check that what belongs to it is there in full, and identify it by content.
 
     Raises:
-        InputError: missing, a folder, empty, not ONNX, truncated, or external data that is missing, short or outside.
+        InputError: missing, a folder, empty, not ONNX, truncated, or external data that is missing, short or outside, or
+            the library of its sparse operators is missing or damaged.
         UnavailableError: the onnx package is not installed.
     """
     file = Path(path)
     model = _parse(file)
     external = _external_files(model, file)
+    library_beside(file)
     return ModelFile(
         name=file.name,
         sha256=sha256_file(file),

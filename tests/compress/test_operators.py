@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
+import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from hypothesis import strategies as st
 import deploy
 from compress import operators
 from compress.errors import ExportError, InputError
+from compress.training.onnx_runner import OnnxRunner
 from exporters._runtime import Session
 from exporters.sparse import library
 from tests.exporters.sparse.building import Case
@@ -59,12 +63,38 @@ def test_without_it_the_message_names_the_file(named: str | None, said: str, tmp
         assert operators.library_name(operators.host()) in str(caught.value)
 
 
-def test_a_library_that_is_none_is_told(tmp_path: Path) -> None:
-    name = operators.library_name(operators.host())
-    model = sparse(tmp_path / "model.onnx", name)
-    (tmp_path / name).write_text("text")
-    with pytest.raises(InputError, match=name):
-        Session(model)
+def other_machine(data: bytes) -> bytes:
+    machine = {"x86_64": 183, "aarch64": 62}[operators.host().rpartition("-")[2]]
+    return data[:18] + struct.pack("<H", machine) + data[20:]
+
+
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda _: b"", "is empty"),
+    "text": (lambda _: b"text", "is no shared library"),
+    "random bytes": (lambda data: random.Random(0).randbytes(len(data)), "is no shared library"),
+    "cut in its first word": (lambda data: data[:3], "is truncated after 3 bytes"),
+    "cut in its header": (lambda data: data[:50], "is truncated after 50 bytes"),
+    "cut behind its header": (lambda data: data[:64], "is truncated (64 bytes of"),
+    "cut behind its first page": (lambda data: data[:4096], "is truncated (4096 bytes of"),
+    "cut in half": (lambda data: data[: len(data) // 2], "is truncated"),
+    "cut at its end": (lambda data: data[:-1], "is truncated"),
+    "of another machine": (other_machine, f"not for {operators.host().rpartition('-')[2]}"),
+    "a program": (lambda data: data[:16] + struct.pack("<H", 1) + data[18:], "is no shared library"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_library_is_told_and_not_loaded(name: str, tmp_path: Path) -> None:
+    damage, said = DAMAGE[name]
+    library_name = operators.library_name(operators.host())
+    model = sparse(tmp_path / "model.onnx", library_name)
+    (tmp_path / library_name).write_bytes(damage(library.find().read_bytes()))
+    for load in (operators.library_beside, Session, OnnxRunner, deploy.profile):
+        with pytest.raises(InputError) as caught:
+            load(model)
+        assert said in str(caught.value)
+        assert library_name in str(caught.value)
+        assert "compress export --sparse" in str(caught.value)
 
 
 def test_a_dense_file_asks_for_nothing(tmp_path: Path) -> None:
