@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress import operators
 from compress.errors import InputError
 from compress.pipeline.finetuning import Metrics, TrainingOptions
 from compress.pipeline.reporter import Reporter
@@ -27,6 +28,7 @@ def measure_onnx(path: Path, data: str, options: TrainingOptions, reporter: Repo
     from compress.training import evaluate
     from exporters.fp16 import read_onnx
 
+    operators.library_beside(path)  # loading data may take long, to no end where the file cannot be run
     model = read_onnx(path)
     with reporter.step(f"loading data {data}"):
         source = data_sets.load(data, preprocessing=preprocessing_of(model, path), seed=options.seed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from compress import operators
 from compress.files import check_writable
 from compress.pipeline.evidence import Evidence, gather
 from compress.pipeline.finetuning import Metrics, TrainingOptions
@@ -70,6 +71,8 @@ def run(request: ReportRequest, screen: Screen) -> Report:
     """Gather, measure, decide and write. Raises :class:`compress.errors.CompressError` before anything is written."""
     for path in (request.baseline, request.candidate, *(request.programs or ())):
         require_file(path)
+    for path in (request.baseline, request.candidate):
+        operators.library_beside(path)  # before networks and data are loaded
     for path in request.destinations:
         check_writable(path, overwrite=request.force)
     before = gather(request.baseline, request.programs[0] if request.programs else None, screen)

@@ -69,9 +69,22 @@ def test_the_sparse_file_is_profiled_and_evaluated_like_any(cli: Cli, zeros: Pat
     assert told.code == 0, told.err
     accuracies = [cli("evaluate", name, "--data", "digits", "--json").data for name in (zeros, "zeros.sparse.onnx")]
     assert accuracies[0]["metrics"]["top1"] == pytest.approx(accuracies[1]["metrics"]["top1"], abs=0.01)
+
+
+@pytest.mark.parametrize("damaged", [None, b"", b"\x7fELF"])
+def test_without_its_whole_library_a_sparse_file_is_refused_before_data_are_loaded(
+    cli: Cli, zeros: Path, damaged: bytes | None
+) -> None:
+    assert cli("export", zeros, "--sparse").code == 0
     Path(LIBRARY).unlink()
-    for command in (("profile",), ("evaluate", "--data", "digits")):
-        cli(command[0], "zeros.sparse.onnx", *command[1:]).refused(LIBRARY, "--sparse")
+    if damaged is not None:
+        Path(LIBRARY).write_bytes(damaged)
+    sparse, nowhere = "zeros.sparse.onnx", ("--data", "imagefolder:nowhere")
+    cli("evaluate", sparse, *nowhere).refused(LIBRARY, "export --sparse")
+    cli("report", zeros, sparse, *nowhere).refused(LIBRARY, "export --sparse")
+    cli("profile", zeros, sparse).refused(LIBRARY, "export --sparse")
+    cli("gate", zeros, sparse).refused(LIBRARY, "export --sparse")
+    cli("evaluate", zeros, *nowhere).refused("nowhere")
 
 
 def test_a_network_is_exported_dense_on_the_way(cli: Cli, net: Path) -> None:
