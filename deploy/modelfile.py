@@ -34,8 +34,8 @@ def inspect(path: str | os.PathLike[str]) -> ModelFile:
     """Read an ONNX file's structure, check that what belongs to it is there in full, and identify it by content.
 
     Raises:
-        InputError: missing, a folder, empty, not ONNX, truncated, or external data that is missing, short or outside, or
-            the library of its sparse operators is missing or damaged.
+        InputError: missing, a folder, empty, not ONNX, truncated; or external data that is missing, short or outside;
+            or the library of its sparse operators is missing or damaged.
         UnavailableError: the onnx package is not installed.
     """
     file = Path(path)
