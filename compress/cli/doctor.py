@@ -22,7 +22,7 @@ def command(as_json: bool) -> None:
 
     console = Console(as_json=as_json)
     with console.step("looking around"):
-        findings = examine()
+        findings = examine(console.say)
     console.result({"findings": [vars(finding) for finding in findings]})
     console.table(("part", "state", "detail"), [(found.part, found.state, found.detail) for found in findings])
     missing = [found for found in findings if found.state == "missing" and found.remedy]

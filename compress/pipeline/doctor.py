@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
@@ -27,12 +28,12 @@ class Finding:
     remedy: str | None = None
 
 
-def examine() -> list[Finding]:
-    """Look at interpreter, packages, runtimes, TensorRT, GPU and disk."""
+def examine(say: Callable[[str], None] | None = None) -> list[Finding]:
+    """Look at interpreter, packages, runtimes, TensorRT, GPU and disk; ``say`` is told of what may take minutes."""
     from models import torchvision_shim
 
     torchvision_shim.ensure()
-    return [_python(), *map(_package, REQUIRED), *_runtimes(), _sparse(), _tensorrt(), _gpu(), _disk()]
+    return [_python(), *map(_package, REQUIRED), *_runtimes(), _sparse(say), _tensorrt(), _gpu(), _disk()]
 
 
 def _python() -> Finding:
@@ -64,11 +65,11 @@ def _runtimes() -> list[Finding]:
     ]
 
 
-def _sparse() -> Finding:
+def _sparse(say: Callable[[str], None] | None) -> Finding:
     from exporters.sparse import library
 
     try:
-        found = library.find()
+        found = library.find(None, say)
     except UnavailableError as error:
         return Finding("sparse operators", "missing", error.what, error.hint)
     return Finding("sparse operators", "ok", f"{found.name} ({found.stat().st_size / 1e3:.0f} kB)")

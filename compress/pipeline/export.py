@@ -97,7 +97,7 @@ def run(request: ExportRequest, reporter: Reporter) -> ExportOutcome:
     checkpoint = _checkpoint(request, reporter)
     folder = request.output or checkpoint.parent
     destinations = Destinations(folder, checkpoint.stem)
-    _check(request, destinations, given_onnx=checkpoint.suffix == ONNX_SUFFIX)
+    _check(request, destinations, reporter, given_onnx=checkpoint.suffix == ONNX_SUFFIX)
     with _dense(checkpoint, request, destinations, reporter) as (onnx_path, artifacts):
         artifacts += write_sparse(onnx_path, folder, request.sparse, reporter, force=request.force)
         engines = _engines(onnx_path, folder, request, reporter) if request.trt else None
@@ -145,7 +145,7 @@ def _checkpoint(request: ExportRequest, reporter: Reporter) -> Path:
     return newest
 
 
-def _check(request: ExportRequest, destinations: Destinations, *, given_onnx: bool) -> None:
+def _check(request: ExportRequest, destinations: Destinations, reporter: Reporter, *, given_onnx: bool) -> None:
     """Fail before work starts: an output exists already, the folder is a file, or TensorRT or a compiler is missing."""
     if given_onnx and (request.writes_onnx or request.data):
         raise InputError(
@@ -164,7 +164,7 @@ def _check(request: ExportRequest, destinations: Destinations, *, given_onnx: bo
     if destinations.folder.is_dir():
         for path in wanted:
             check_writable(path, overwrite=request.force)
-    request.sparse.check(destinations.folder, destinations.stem, force=request.force)
+    request.sparse.check(destinations.folder, destinations.stem, reporter, force=request.force)
 
 
 def _samples(request: ExportRequest, program: Program, reporter: Reporter) -> Any:

@@ -37,8 +37,8 @@ class SparseOptions:
         """Whether anything was."""
         return self.sparse or self.sparse_storage
 
-    def check(self, folder: Path, stem: str, *, force: bool) -> None:
-        """Fail before work starts.
+    def check(self, folder: Path, stem: str, reporter: Reporter, *, force: bool) -> None:
+        """Fail before work starts; the library is compiled here, where that was not done before.
 
         Raises:
             InputError: a file exists already, or options do not go together.
@@ -59,7 +59,10 @@ class SparseOptions:
         if self.sparse:
             from exporters.sparse import library
 
-            library.find(self.target_platform)
+            with reporter.step("getting the sparse operators' library ready"):
+                # The file is run on this machine, whichever it is for.
+                for platform in dict.fromkeys((self.target_platform or operators.host(), operators.host())):
+                    library.find(platform, reporter.say)
 
 
 def write(onnx: Path, folder: Path, options: SparseOptions, reporter: Reporter, *, force: bool) -> list[Artifact]:

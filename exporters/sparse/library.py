@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +16,13 @@ INSTALLED = Path(__file__).parent / "lib"
 """Where an installation that was built with a compiler has it."""
 
 
-def find(platform: str | None = None) -> Path:
+def find(platform: str | None = None, progress: Callable[[str], None] | None = None) -> Path:
     """Return the library for ``platform`` (this machine's where None), built now where that was not done before.
 
     It is built at most once for each state of its sources, by whichever process comes first; the others wait.
+
+    Args:
+        progress: called with what is about to be done, where that may take minutes.
 
     Raises:
         UnavailableError: the platform is not supported, or there is no library and no compiler to make it.
@@ -36,6 +39,8 @@ def find(platform: str | None = None) -> Path:
     if not cached.is_file():
         with _alone(cached.parent):
             if not cached.is_file():
+                if progress is not None:
+                    progress(f"compiling the sparse operators for {wanted}: only this once, for a minute or several")
                 compiler.compile_library(cached, wanted)
     return cached
 

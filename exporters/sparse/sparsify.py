@@ -72,12 +72,11 @@ def sparsify_onnx(
     where = Path(onnx_path).name
     if any(entry.domain == operators.DOMAIN for entry in proto.opset_import):
         raise ExportError("has sparse operators already", where=where, hint="give the dense file")
-    progress("building the library of the operators")
-    built = library.find(target)
+    built = library.find(target, progress)
     beside = Path(path).parent / built.name
     _check_library(beside, built, overwrite=overwrite)
     # What is run here, to measure and to prove, needs this machine's library.
-    own = built if target == operators.host() else library.find()
+    own = built if target == operators.host() else library.find(None, progress)
     conditions = Conditions(own, threads, batch, dict(sizes or {}))
     decision = Survey(proto, where, conditions, progress).decide(measure=measure)
     if decision.chosen:

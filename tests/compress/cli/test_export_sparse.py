@@ -138,6 +138,28 @@ def test_nothing_is_replaced_without_force(cli: Cli, zeros: Path) -> None:
     assert cli("export", zeros, "--sparse", "--force").code == 0
 
 
+def test_compiling_the_library_is_announced_before_it_starts(
+    cli: Cli, zeros: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    built, said = library.find().read_bytes(), []
+    other = next(platform for platform in operators.PLATFORMS if platform != operators.host())
+
+    def build(path: Path, platform: str) -> None:
+        said.append(capfd.readouterr().err)
+        path.write_bytes(built)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(library, "INSTALLED", tmp_path / "nothing")
+    monkeypatch.setattr(compiler, "compile_library", build)
+    assert cli("export", zeros, "--sparse", "--target-platform", other).code == 0
+    assert [(line.count("compiling"), line.count("\n")) for line in said] == [(1, 1), (1, 1)]
+    assert f"for {other}:" in said[0]
+    assert f"for {operators.host()}:" in said[1]
+    again = cli("export", zeros, "--sparse", "--target-platform", other, "--force")
+    assert again.code == 0
+    assert "compiling" not in again.err
+
+
 def test_without_a_compiler_export_and_doctor_say_what_is_missing(
     cli: Cli, zeros: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
