@@ -86,7 +86,7 @@ def test_wrong_files_are_one_line_and_2(command: str, kind: str, cli: Cli, tmp_p
 
 
 def test_a_bug_is_called_a_bug(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compress.pipeline.doctor, "examine", lambda: [][0])
+    monkeypatch.setattr(compress.pipeline.doctor, "examine", lambda _say: [][0])
     ended = cli("doctor")
     assert ended.code == 70
     assert ended.err.startswith("internal error: IndexError")
@@ -97,7 +97,7 @@ def test_a_bug_is_called_a_bug(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_errors_of_the_system_are_the_users(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full() -> None:
+    def full(_say: object) -> None:
         raise OSError(28, "No space left on device", "out.pt2")
 
     monkeypatch.setattr(compress.pipeline.doctor, "examine", full)
@@ -105,7 +105,7 @@ def test_errors_of_the_system_are_the_users(cli: Cli, monkeypatch: pytest.Monkey
 
 
 def test_what_is_unavailable_ends_with_4(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
+    def missing(_say: object) -> None:
         raise UnavailableError("no such device", hint="plug one in")
 
     monkeypatch.setattr(compress.pipeline.doctor, "examine", missing)
@@ -114,7 +114,7 @@ def test_what_is_unavailable_ends_with_4(cli: Cli, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, click.Abort])
 def test_interruption_says_how_to_go_on(stop: type[BaseException], cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopped() -> None:
+    def stopped(_say: object) -> None:
         raise stop
 
     monkeypatch.setattr(compress.pipeline.doctor, "examine", stopped)
