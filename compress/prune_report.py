@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -50,7 +50,8 @@ class PruneReport:
 
     ``shortfalls`` says for each target that was missed what is in the way; ``note`` says it in words. ``reachable`` is
     the share of the MACs that would go if every group shrank to a single atom; ``obstacles`` are the operators without
-    a rule, each with a bound on the MACs that are out of reach because of it.
+    a rule, each with a bound on the MACs that are out of reach because of it. ``patterns_lost`` names by layer the
+    pattern that its zeros had before channels were cut, where they have none any more; :attr:`note` says that, too.
     """
 
     requested: str
@@ -63,6 +64,7 @@ class PruneReport:
     unknown_operators: dict[str, str]
     obstacles: Obstacles
     shortfalls: tuple[Shortfall, ...] = ()
+    patterns_lost: Mapping[str, str] = field(default_factory=dict)
 
 
 def report(
@@ -80,10 +82,11 @@ def report(
     ``stays`` gives status and reason, by group name, of groups that were not up for a choice.
     """
     before, after = count(analysis.program, analysis.running), smaller.count()
+    lost = _patterns_lost(analysis.program, smaller, after)
     return PruneReport(
         requested=asked,
         achieved=", ".join(_achieved(analysis, kept, measure, before, after) for measure in measures),
-        note=remarks.note,
+        note=replace(remarks, others=(*remarks.others, *_said(lost, len(smaller.masks)))).note,
         before=before,
         after=after,
         layers=_layers(analysis, kept, stays, before, after),
@@ -91,7 +94,30 @@ def report(
         unknown_operators=analysis.unknown,
         obstacles=find_obstacles(analysis),
         shortfalls=remarks.shortfalls,
+        patterns_lost=lost,
     )
+
+
+def _patterns_lost(program: Program, smaller: Program, after: Count) -> dict[str, str]:
+    """The patterns that masks had in ``program`` and no longer have in ``smaller``, by layer."""
+    masks, names = smaller.masks, {layer.weight: layer.name for layer in after.layers}
+    return {
+        names.get(weight, weight): mask.pattern
+        for weight, mask in program.masks.items()
+        if weight in masks and masks[weight].pattern != mask.pattern
+    }
+
+
+def _said(lost: Mapping[str, str], masked: int) -> Iterator[str]:
+    """What is to be said of :func:`_patterns_lost`, of ``masked`` layers with masks."""
+    for pattern in dict.fromkeys(lost.values()):
+        layers = [layer for layer in lost if lost[layer] == pattern]
+        some = ", ".join(layers[:3]) + (" ..." if len(layers) > 3 else "")
+        yield (
+            f"zeros in {len(layers)} of {masked} masked layers are unstructured now and no longer {pattern}, since "
+            f"channels were cut out of their blocks: {some} (cut the dense network and mask it afterwards, which "
+            "--target beside --sparsity does)"
+        )
 
 
 def reachable_macs(analysis: Analysis) -> float:

@@ -324,6 +324,7 @@ def summary(result: PruneResult) -> dict[str, Any]:
         "requested": report.requested,
         "achieved": report.achieved,
         "note": report.note,
+        "patterns_lost": dict(report.patterns_lost),
         "reachable": report.reachable,
         "unknown_operators": report.unknown_operators,
         "out_of_reach": report.obstacles.to_json(),

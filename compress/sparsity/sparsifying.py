@@ -170,7 +170,10 @@ def report(
 def _remarks(masked: Program, chooser: Chooser, chosen: Chosen, request: SparsityRequest) -> list[str]:
     found = []
     left = chooser.left(masked.masks)
-    if not request.shape.whole and left - chooser.wanted > 0.01 * max(chooser.total, 1):
+    short = left - chooser.wanted
+    # Close to 1 a hundredth of the weights is most of what was to be left; a floor is rounded up to whole units.
+    stuck = len(chosen.at_floor) == len(chooser.layers) and short > 0.05 * chooser.wanted
+    if not request.shape.whole and (stuck or short > 0.01 * max(chooser.total, 1)):
         measure = request.goal[0]
         share = left / chooser.total
         where = f"zeros {1 - share:.3f}" if measure == SPARSITY else f"{measure}={share:.3f}"
@@ -180,7 +183,9 @@ def _remarks(masked: Program, chooser: Chooser, chosen: Chosen, request: Sparsit
         )
     if chosen.at_floor:
         some = ", ".join(chosen.at_floor[:3]) + (" ..." if len(chosen.at_floor) > 3 else "")
-        found.append(f"{len(chosen.at_floor)} layers keep only their least of {request.least:g}: {some}")
+        found.append(
+            f"{len(chosen.at_floor)} layers keep only their least of {request.least:g} (--sparsity-least): {some}"
+        )
     mixed = [layer.name for layer in chooser.layers if chosen.masks[layer.weight].pattern != request.pattern]
     if mixed:
         found.append(f"{len(mixed)} layers had zeros of another pattern before and are unstructured: {mixed[0]} ...")

@@ -36,6 +36,36 @@ def test_channels_go_first_and_zeros_keep_their_blocks(cli: Cli, net: Path) -> N
     assert found["sparsity"]["sparsity"] == pytest.approx(0.8, abs=1e-3)
 
 
+def test_cutting_through_blocks_is_said(cli: Cli, net: Path) -> None:
+    assert cli("prune", net, "--sparsity", 0.8, "--pattern", "4x1", "-o", "masked.pt2").code == 0
+    ended = cli("prune", "masked.pt2", "--target", "macs=0.5", "-o", "cut.pt2", "--json")
+    masks = compress.load("cut.pt2").masks
+    broken = {name.removesuffix(".weight"): "4x1" for name, mask in masks.items() if mask.pattern == "unstructured"}
+    assert broken
+    assert ended.data["patterns_lost"] == broken
+    shown = cli("prune", "masked.pt2", "--target", "macs=0.5", "--dry-run").out
+    assert f"zeros in {len(broken)} of {len(masks)} masked layers are unstructured now and no longer 4x1" in shown
+    # Where there are no blocks, none are lost.
+    assert cli("prune", net, "--sparsity", 0.8, "-o", "single.pt2").code == 0
+    ended = cli("prune", "single.pt2", "--target", "macs=0.5", "-o", "single-cut.pt2", "--json")
+    assert ended.data["patterns_lost"] == {}
+    assert ended.data["note"] is None
+
+
+@pytest.mark.parametrize("sparsity", ["0.999", "0.995", "macs=0.01"])
+def test_more_zeros_than_the_floor_allows_point_to_the_option(sparsity: str, cli: Cli, net: Path) -> None:
+    note = cli("prune", net, "--sparsity", sparsity, "--dry-run", "--json").data["sparsity"]["note"]
+    assert "is out of reach: " in note
+    assert "lower the floor (--sparsity-least)" in note
+
+
+@pytest.mark.parametrize("options", [("0.999", "--sparsity-least", 0), ("0.98",)])
+def test_zeros_that_the_floor_allows_are_reached(options: tuple[object, ...], cli: Cli, net: Path) -> None:
+    found = cli("prune", net, "--sparsity", *options, "--dry-run", "--json").data["sparsity"]
+    assert found["sparsity"] == pytest.approx(float(str(options[0])), abs=1e-4)
+    assert "out of reach" not in found["note"]
+
+
 def test_a_share_of_macs_counts_zeros_as_removed(cli: Cli, net: Path) -> None:
     dense = compress.load(net).count().macs
     assert cli("prune", net, "--target", "macs=0.3", "--pattern", "unstructured", "-o", "one.pt2").code == 0

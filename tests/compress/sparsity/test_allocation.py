@@ -119,7 +119,7 @@ def test_a_floor_is_kept_and_said(digitsnet: Program) -> None:
     shares = {layer.name: layer.sparsity for layer in result.report.layers if layer.pattern}
     assert max(shares.values()) <= 0.98
     assert result.report.note is not None
-    assert "layers keep only their least of 0.02: stage1.conv1" in result.report.note
+    assert "layers keep only their least of 0.02 (--sparsity-least): stage1.conv1" in result.report.note
     out = compress.sparsify(digitsnet, 0.99, least=0.1).report
     assert out.note is not None
     assert "sparsity 0.99 is out of reach: zeros 0.9" in out.note
