@@ -16,15 +16,21 @@ from compress.axes.surgery import remove
 from compress.program import Program
 
 TOLERANCE = 1e-9
+LARGEST_ALLOWED = 1e-6
+ROUNDING = 1e-14
+NUDGE = 1e-12
+DRAWS = 4
 
 
 @dataclass(frozen=True)
 class Verification:
     """Errors relative to the largest output. ``moved`` is the share of the parameters that the permutation moved.
 
-    ``sensitivity`` is how far the output moves when the input moves by one part in 1e12, over 1e-12, in the network or
-    in the cut one, whichever moves further: a deep network with random weights can be chaotic, and then rounding alone
-    exceeds any fixed tolerance.
+    ``sensitivity`` is how far the output moves when every weight and input moves by one part in 1e12, up or down at
+    random, over 1e-12, in the network or in the cut one, whichever moves further. What rounding does to a sum is what
+    such changes of its terms do (backward error; Higham, Accuracy and Stability of Numerical Algorithms, chapter 3),
+    so it tells rounding from mistakes: a deep network with random weights can be chaotic, and then rounding alone
+    exceeds any fixed tolerance. Permuted networks were seen to differ by up to 2e-15 of it.
     """
 
     permutation_error: float
@@ -34,8 +40,8 @@ class Verification:
 
     @property
     def allowed(self) -> float:
-        """The error that rounding alone may cause."""
-        return max(TOLERANCE, 1e-14 * self.sensitivity)
+        """The error that rounding alone may cause; never so much that a mistake could be taken for rounding."""
+        return min(LARGEST_ALLOWED, max(TOLERANCE, ROUNDING * self.sensitivity))
 
     @property
     def passed(self) -> bool:
@@ -47,27 +53,53 @@ def verify(program: Program, seed: int = 0) -> Verification:
     """Check that ``program``'s groups are right: on random weights, in float64, with unequal odd keep counts.
 
     Permutation within groups must leave the function as it is, and the cut network must equal an interpreter that
-    runs the uncut graph with the removed channels masked.
+    runs the uncut graph with the removed channels masked. Where the drawn network is so chaotic that rounding might
+    hide a mistake, or its outputs are not finite, others are drawn (``seed`` + 1 and so on).
     """
-    drawn = randomised(program, seed).astype(torch.float64)
+    drawn, inputs, sensitivity = _calm(program, seed)
     analysis = analyse(drawn)
-    inputs = drawn.example_inputs(seed=seed)
     with torch.no_grad():
         plain = outputs(drawn, inputs)
-        nudge = tuple(x * (1 + 1e-12) if x.is_floating_point() else x for x in inputs)
-        restless = distance(outputs(drawn, nudge), plain)
         moved = outputs(permuted(analysis, seed), inputs)
         keep = odd_keeps(analysis, seed)
         smaller = remove(analysis, keep)
         cut = outputs(smaller, inputs)
-        restless = max(restless, distance(outputs(smaller, nudge), cut))
+        sensitivity = max(sensitivity, _sensitivity(smaller, inputs, cut, seed))
         masked = masked_forward(analysis, keep, inputs)
     return Verification(
         permutation_error=distance(moved, plain),
         removal_error=distance(cut, masked),
         moved=moved_share(analysis),
-        sensitivity=restless / 1e-12,
+        sensitivity=sensitivity,
     )
+
+
+def _calm(program: Program, seed: int) -> tuple[Program, tuple[torch.Tensor, ...], float]:
+    """The first of a few random networks in which rounding stays small, or else the last; its inputs, sensitivity."""
+    for attempt in range(seed, seed + DRAWS):
+        drawn = randomised(program, attempt).astype(torch.float64)
+        inputs = drawn.example_inputs(seed=attempt)
+        sensitivity = _sensitivity(drawn, inputs, outputs(drawn, inputs), attempt)
+        if sensitivity * ROUNDING <= LARGEST_ALLOWED:
+            break
+    return drawn, inputs, sensitivity
+
+
+def _sensitivity(
+    program: Program, inputs: tuple[torch.Tensor, ...], plain: tuple[torch.Tensor, ...], seed: int
+) -> float:
+    generator = torch.Generator().manual_seed(seed)
+
+    def nudged(values: torch.Tensor) -> torch.Tensor:
+        if not values.is_floating_point():
+            return values
+        signs = torch.randint(0, 2, values.shape, generator=generator, dtype=torch.int8).mul_(2).sub_(1)
+        return torch.addcmul(values, values, signs.to(values.dtype), value=NUDGE)
+
+    tensors = {name: nudged(tensor) for name, tensor in program.tensors.items() if name not in program.tied}
+    tensors |= {name: tensors[owner] for name, owner in program.tied.items()}
+    moved = program.rebuilt(tensors, program.graphs, masks={})
+    return distance(outputs(moved, tuple(nudged(value) for value in inputs)), plain) / NUDGE
 
 
 def odd_keeps(analysis: Analysis, seed: int) -> dict[str, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -122,12 +123,18 @@ def verification(program: Program, seed: int = 0) -> dict[str, Any]:
         ``allowed`` (what rounding explains).
 
     Raises:
-        InputError: an error is larger than rounding explains, that is, the analysis of this network is wrong.
+        InputError: an error is larger than rounding explains, that is, the analysis of this network is wrong; or its
+            outputs are not finite.
     """
     from compress.axes.verify import verify
 
     found = verify(program, seed)
     figures = {**asdict(found), "allowed": found.allowed}
+    if not math.isfinite(found.permutation_error):
+        raise InputError(
+            "on random weights its outputs are not finite, so nothing can be proven about it",
+            hint="a root or logarithm of values that only its trained weights keep positive would do that",
+        )
     if not found.passed:
         raise InputError(
             f"reordering channels changed the outputs by {found.permutation_error:.2g} of their scale and cutting "
