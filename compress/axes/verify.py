@@ -76,13 +76,19 @@ def verify(program: Program, seed: int = 0) -> Verification:
 
 def _calm(program: Program, seed: int) -> tuple[Program, tuple[torch.Tensor, ...], float]:
     """The first of a few random networks in which rounding stays small, or else the last; its inputs, sensitivity."""
-    for attempt in range(seed, seed + DRAWS):
-        drawn = randomised(program, attempt).astype(torch.float64)
-        inputs = drawn.example_inputs(seed=attempt)
-        sensitivity = _sensitivity(drawn, inputs, outputs(drawn, inputs), attempt)
+    drawn, inputs, sensitivity = _draw(program, seed)
+    for attempt in range(seed + 1, seed + DRAWS):
         if sensitivity * ROUNDING <= LARGEST_ALLOWED:
             break
+        del drawn  # two copies of a large network in float64 would not fit into every memory
+        drawn, inputs, sensitivity = _draw(program, attempt)
     return drawn, inputs, sensitivity
+
+
+def _draw(program: Program, seed: int) -> tuple[Program, tuple[torch.Tensor, ...], float]:
+    drawn = randomised(program, seed).astype(torch.float64)
+    inputs = drawn.example_inputs(seed=seed)
+    return drawn, inputs, _sensitivity(drawn, inputs, outputs(drawn, inputs), seed)
 
 
 def _sensitivity(
