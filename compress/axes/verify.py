@@ -109,8 +109,9 @@ def _nudge(tensors: Sequence[torch.Tensor], seed: int, up: float, down: float) -
     with torch.no_grad():
         for tensor in tensors:
             if tensor.is_floating_point():
-                is_up = torch.randint(0, 2, tensor.shape, generator=generator, dtype=torch.int8).bool()
-                tensor.mul_(torch.where(is_up, *tensor.new_tensor([up, down])))
+                is_up = torch.randint(0, 2, tensor.shape, generator=generator, dtype=torch.int8)
+                factors = tensor.new_tensor([down, up])
+                tensor.mul_(factors[is_up.int()])
 
 
 def odd_keeps(analysis: Analysis, seed: int) -> dict[str, Array]:
