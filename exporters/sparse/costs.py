@@ -44,7 +44,7 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """Thousands of what a layer computes and moves: multiply-adds by vectors, elements; ``rows`` and ``columns`` by
     vectors that are written and laid out.
     """
@@ -100,8 +100,8 @@ def expect(layer: Layer, packed: Packed, x: Shape | None, output: Shape | None) 
     total = places * (batch or 1)
     if layer.operator != "SparseConv":
         return _product(layer, packed, total)
-    work = _work(layer, packed, math.prod(size or 0 for size in x), total)
-    kind = _kind(layer)
+    work = work_of(layer, packed, math.prod(size or 0 for size in x), total)
+    kind = kind_of(layer)
     reorder = (REORDER_CALL + REORDER * work.inputs, REORDER_CALL + REORDER * work.outputs)
     if kind == "grouped":
         return Expectation(_sum(_DENSE["spatial"], work), None, "convolutions in groups stay dense by rule", *reorder)
@@ -112,7 +112,7 @@ def expect(layer: Layer, packed: Packed, x: Shape | None, output: Shape | None) 
     return Expectation(dense, sparse, "", 0.0 if kind == "first" else reorder[0], reorder[1])
 
 
-def _kind(layer: Layer) -> str:
+def kind_of(layer: Layer) -> str:
     if layer.rows_in_group is not None:
         kernel = set(layer.kernel)
         is_depthwise = layer.rows_in_group == 1 and layer.matrix.shape[1] == math.prod(layer.kernel)
@@ -122,11 +122,11 @@ def _kind(layer: Layer) -> str:
     return "pointwise" if layer.kernel == (1, 1) and "stride_h" not in layer.attributes else "spatial"
 
 
-def _work(layer: Layer, packed: Packed, inputs: int, places: int) -> _Work:
+def work_of(layer: Layer, packed: Packed, inputs: int, places: int) -> Work:
     features, columns = layer.matrix.shape
     vectors = -(-places // _VECTOR) / 1e3
     k_blocks = -(-columns // _K_BLOCK) if packed.block == 1 else 1
-    return _Work(
+    return Work(
         dense=features * columns * places / _VECTOR / 1e3,
         sparse=packed.values.size * vectors,
         rows=features / packed.block * k_blocks * vectors,
@@ -137,7 +137,7 @@ def _work(layer: Layer, packed: Packed, inputs: int, places: int) -> _Work:
     )
 
 
-def _sum(prices: Mapping[str, float], work: _Work) -> float:
+def _sum(prices: Mapping[str, float], work: Work) -> float:
     return sum(price * (1.0 if what == "call" else float(getattr(work, what))) for what, price in prices.items())
 
 

@@ -10,29 +10,30 @@ from typing import TYPE_CHECKING, Any
 import onnx_ir as ir
 
 from compress.operators import DOMAIN
-from exporters._runtime import Session
+from exporters._runtime import Feed, Session
 from exporters.sparse import layers
 from exporters.sparse.choice import choose
 from exporters.sparse.costs import Expectation, expect
 from exporters.sparse.folding import fold_batch_norms
 from exporters.sparse.layers import Layer
 from exporters.sparse.neighbours import neighbours
+from exporters.sparse.profiling import Profiled, layer_times
 from exporters.sparse.proving import make_feed
 from exporters.sparse.sizes import Shape, shapes_at
 from exporters.sparse.storage import Packed, block_of, pack
-from exporters.sparse.timing import Paired, compare, compare_layer
+from exporters.sparse.timing import Paired, compare
 
 if TYPE_CHECKING:
     import onnx
 
 OPERATORS_VERSION = 1
-SECONDS_A_LAYER = 0.25
+SECONDS_A_PROFILE = 6.0
 SECONDS_A_NETWORK = 4.0
 FEWEST_ZEROS = 0.2
 """A layer with a smaller share of zeros is dense in all but its place among sparse ones."""
-STRICTNESS = (0.9, 0.7, 0.5)
-"""Layers whose measured ratio sparse / dense is below these become sparse, in turn, after the rule's own choice; the
-fastest network is taken."""
+REORDERINGS = (1.0, 0.0, 2.0)
+"""How many times its expected time a reordering of pictures counts, in the choices from measured layers; the network
+that is the fastest as a whole is taken."""
 
 NO_ZEROS = "hardly any zeros"
 BETWEEN = ", but between sparse layers"
@@ -97,7 +98,6 @@ class _Candidate:
     packed: Packed
     input: Shape | None
     report: LayerReport
-    ratio: float = 1.0
 
     @property
     def has_zeros(self) -> bool:
@@ -120,9 +120,14 @@ class Survey:
         for number, (node, found) in enumerate(pairs):
             self.reports.append(self._survey(number, node, found))
 
+    @property
+    def _numbers(self) -> set[int]:
+        return {candidate.number for candidate in self._candidates}
+
     def _graph(self) -> ir.Model:
         model = ir.from_proto(self._proto)
         fold_batch_norms(model)
+        layers.name_all(model)
         return model
 
     def _survey(self, number: int, node: ir.Node, found: Layer | str) -> LayerReport:
@@ -153,17 +158,16 @@ class Survey:
             decision.notes.append("no layer is expected to be faster sparse: the file is the dense one")
         return decision
 
-    def _expected_best(self) -> list[_Candidate]:
-        """The rule's choice."""
+    def _expected_best(self, expected: Sequence[Expectation | None]) -> list[_Candidate]:
+        """The choice from what is expected of each layer."""
         if not any(candidate.has_zeros for candidate in self._candidates):
             return []
-        free = {candidate.number for candidate in self._candidates}
-        fixed = [one if number in free else _as_it_is(one) for number, one in enumerate(self._expected)]
+        fixed = [one if number in self._numbers else _as_it_is(one) for number, one in enumerate(expected)]
         taken = choose(fixed, self._near)
         return [candidate for candidate in self._candidates if candidate.number in taken]
 
     def _by_rule(self) -> Decision:
-        chosen = self._expected_best()
+        chosen = self._expected_best(self._expected)
         for candidate in self._candidates:
             expected, report = self._expected[candidate.number], candidate.report
             report.chosen = candidate in chosen
@@ -177,12 +181,10 @@ class Survey:
         return Decision(self._made(chosen), self.reports, None, [])
 
     def _by_measuring(self) -> Decision:
-        with_zeros = [candidate for candidate in self._candidates if candidate.has_zeros]
-        for done, candidate in enumerate(with_zeros):
-            self._progress(f"measuring {candidate.report.name} ({done + 1} of {len(with_zeros)})")
-            self._measure(candidate)
-        fast = [self._expected_best(), *([one for one in with_zeros if one.ratio < most] for most in STRICTNESS)]
-        tried = [choice for number, choice in enumerate(fast) if choice and choice not in fast[:number]]
+        tried: list[list[_Candidate]] = []
+        for choice in (self._expected_best(self._expected), *self._measured_best()):
+            if choice and choice not in tried:
+                tried.append(choice)
         results: list[tuple[Paired, list[_Candidate], onnx.ModelProto]] = []
         for choice in tried:
             self._progress(f"measuring the network with {len(choice)} sparse layers")
@@ -199,24 +201,53 @@ class Survey:
         for candidate in self._candidates:
             candidate.report.chosen = candidate in choice
             if not candidate.has_zeros:
-                candidate.report.why = f"not measured: {NO_ZEROS}{BETWEEN if candidate.report.chosen else ''}"
+                between = BETWEEN if candidate.report.chosen else ""
+                candidate.report.why = f"{candidate.report.why}; {NO_ZEROS}{between}"
         if not choice and not notes:
             notes.append("no layer was measured to be faster sparse: the file is the dense one")
         return Decision(made, self.reports, network, notes)
 
-    def _measure(self, candidate: _Candidate) -> None:
-        found = self._found[candidate.number]
-        assert isinstance(found, Layer), "candidates are layers"
-        if candidate.input is None or None in candidate.input:
-            candidate.report.why = "not measured: the size of its input is not known"
-            candidate.ratio = 1.0
-            return
-        shape = tuple(size for size in candidate.input if size is not None)
+    def _measured_best(self) -> list[list[_Candidate]]:
+        """The choices from what each layer takes where it is."""
+        if not any(candidate.has_zeros for candidate in self._candidates):
+            return []
+        found: list[Expectation | None] = [
+            None if number in self._numbers else one for number, one in enumerate(self._expected)
+        ]
+        took = self.profile()
+        for candidate in self._candidates:
+            found[candidate.number] = self._measured(candidate, took.get(candidate.report.name))
+        pairs = [(old.dense, new.dense) for old, new in zip(self._expected, found, strict=True) if old and new]
+        speed = sum(new for _, new in pairs) / (sum(old for old, _ in pairs) or 1.0)
+        return [self._expected_best([_slower(one, speed * often) for one in found]) for often in REORDERINGS]
+
+    def profile(self) -> dict[str, Profiled]:
+        """Return what each layer takes in a profile of the dense network, and of one all sparse, by name; those of
+        unknown sizes, and of which the profiles tell nothing, are left out.
+        """
+        self._progress("measuring every layer, dense and sparse")
         library, threads = self._conditions.library, self._conditions.threads
-        took = compare_layer(found, candidate.packed, shape, library, threads=threads, seconds=SECONDS_A_LAYER)
-        candidate.ratio = took.ratio
-        candidate.report.measured = asdict(took)
-        candidate.report.why = f"measured: {took.sparse:.3g} ms sparse, {took.dense:.3g} ms dense"
+        every = self._made(self._candidates)
+        times = layer_times(self._proto, every, self._feed(), library, threads=threads, seconds=SECONDS_A_PROFILE)
+        found = {}
+        for candidate in self._candidates:
+            layer, x = self._found[candidate.number], candidate.input
+            assert isinstance(layer, Layer), "candidates are layers"
+            output = self._shapes.get(str(layer.output.name))
+            sparse = times.sparse(candidate.report.name)
+            dense = None if x is None or output is None else times.dense(layer, x, output)
+            if x is not None and output is not None and dense is not None and sparse is not None:
+                found[candidate.report.name] = Profiled(layer, candidate.packed, x, output, dense, sparse)
+        return found
+
+    def _measured(self, candidate: _Candidate, took: Profiled | None) -> Expectation | None:
+        expected, report = self._expected[candidate.number], candidate.report
+        if expected is None or took is None:
+            report.why = f"not measured: {'its sizes are not known' if expected is None else 'profiles do not show it'}"
+            return None
+        report.measured = {"dense": took.dense, "sparse": took.sparse, "ratio": took.sparse / took.dense}
+        report.why = f"measured: {took.sparse:.3g} ms sparse, {took.dense:.3g} ms dense"
+        return replace(expected, dense=took.dense * 1e3, sparse=took.sparse * 1e3)
 
     def _made(self, chosen: Sequence[_Candidate]) -> onnx.ModelProto:
         """The graph with these layers sparse."""
@@ -241,12 +272,22 @@ class Survey:
         threads, library = self._conditions.threads, self._conditions.library
         dense = Session(self._proto.SerializeToString(), where=self._where, threads=threads, measured=True)
         sparse = Session(made.SerializeToString(), where=self._where, threads=threads, library=library, measured=True)
-        feed = make_feed(self._proto, dense, self._conditions.batch, self._conditions)
-        return compare(dense, sparse, feed, seconds=SECONDS_A_NETWORK)
+        return compare(dense, sparse, self._feed(), seconds=SECONDS_A_NETWORK)
+
+    def _feed(self) -> Feed:
+        session = Session(self._proto.SerializeToString(), where=self._where, without=None)
+        return make_feed(self._proto, session, self._conditions.batch, self._conditions)
 
 
 def _as_it_is(expected: Expectation | None) -> Expectation | None:
     return None if expected is None else replace(expected, sparse=None)
+
+
+def _slower(expected: Expectation | None, times: float) -> Expectation | None:
+    """With its reordering ``times`` as slow."""
+    if expected is None:
+        return None
+    return replace(expected, reorder_in=times * expected.reorder_in, reorder_out=times * expected.reorder_out)
 
 
 def _why(report: LayerReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -92,6 +93,15 @@ def extend(layer: Layer, taken: set[ir.Node]) -> None:
         if "low" in layer.attributes or "high" in layer.attributes:
             break
     taken.update(layer.nodes)
+
+
+def name_all(model: ir.Model) -> None:
+    """Give every convolution and product a name of its own: profiles and reports tell layers by their names."""
+    taken = {node.name for node in model.graph if node.op_type not in KINDS}
+    for node in (node for node in model.graph if node.op_type in KINDS):
+        names = (f"{name_of(node)}{end}" for end in itertools.chain([""], (f"_{n}" for n in itertools.count(1))))
+        node.name = next(name for name in names if name not in taken)
+        taken.add(node.name)
 
 
 def name_of(node: ir.Node) -> str:

@@ -14,7 +14,7 @@ import exporters
 from compress import operators
 from compress.errors import ExportError, InputError, UnavailableError
 from compress.operators import DOMAIN
-from exporters.sparse import deciding, storage, timing
+from exporters.sparse import deciding, profiling, storage, timing
 from tests.exporters.sparse.building import model, pruned
 
 RNG = np.random.default_rng(0)
@@ -264,11 +264,10 @@ def test_a_wrong_result_is_found_before_anything_is_written(tmp_path: Path, monk
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: float, network: float) -> Any:
     """Run the pass with the clock's answers made up: ratios sparse / dense of the one layer and of the network."""
 
-    def pretend(ratio: float) -> timing.Paired:
-        return timing.Paired(1.0, ratio, ratio, ratio - 0.01, ratio + 0.01, 11)
-
-    monkeypatch.setattr(deciding, "compare_layer", lambda *_arguments, **_options: pretend(layer))
-    monkeypatch.setattr(deciding, "compare", lambda *_arguments, **_options: pretend(network))
+    pretended = timing.Paired(1.0, network, network, network - 0.01, network + 0.01, 11)
+    monkeypatch.setattr(deciding, "compare", lambda *_arguments, **_options: pretended)
+    monkeypatch.setattr(profiling.Times, "dense", lambda *_arguments: 1.0)
+    monkeypatch.setattr(profiling.Times, "sparse", lambda *_arguments: layer)
     parts = convolutions([helper.make_node("Relu", ["C"], ["Y"])])
     path = save(tmp_path / "dense.onnx", *parts, ("n", 32, 16, 16))
     return exporters.sparsify_onnx(path, tmp_path / "sparse.onnx", measure=True)
