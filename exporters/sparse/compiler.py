@@ -29,8 +29,8 @@ HINT = "install a C++ compiler (such as the package g++), or: pip install 'compr
 KERNELS: Mapping[str, Mapping[str, tuple[int, tuple[str, ...]]]] = {
     "linux-x86_64": {
         "baseline": (4, ()),
-        "avx2": (8, ("-mavx2", "-mfma")),
-        "avx512": (16, ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma")),
+        "avx2": (8, ("-mprfchw", "-mavx2", "-mfma")),
+        "avx512": (16, ("-mprfchw", "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma")),
     },
     "linux-aarch64": {"baseline": (4, ())},
 }

@@ -103,6 +103,7 @@ struct Columns {
       Floats value = sums[row][t];
       if (residual) value += load(residual + column);
       store(y + column, clamped(value, tile.low, tile.high));
+      if (tile.far) ahead(y + column + VECTORS * WIDTH);
     }
   }
 
@@ -113,6 +114,8 @@ struct Columns {
       const Segment segment = tile.segments[s];
       const ptrdiff_t at = m * tile.row_stride + segment.to;
       cover<WIDTH>(segment.length, Finish{computed + segment.from, tile.residual ? tile.residual + at : nullptr, tile.y + at, tile.low, tile.high});
+      if (tile.far)
+        for (int32_t i = 0; i < segment.length; i += WIDTH) ahead(tile.y + at + VECTORS * WIDTH + i);
     }
   }
 };

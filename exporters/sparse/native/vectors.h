@@ -23,6 +23,9 @@ struct VectorOf {
 };
 using Floats = VectorOf<WIDTH>::Type;
 
+// Has what will be written soon brought near; any address will do.
+inline void ahead(const float* to) { __builtin_prefetch(to, 1, 2); }
+
 template <int FLOATS>
 inline typename VectorOf<FLOATS>::Type load_of(const float* from) { return *reinterpret_cast<const typename VectorOf<FLOATS>::Type*>(from); }
 template <int FLOATS>
