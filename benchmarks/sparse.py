@@ -47,23 +47,24 @@ def main() -> None:
         return
     done = {_key(row) for row in _rows(options.results)}
     for network in options.networks:
-        for threads in options.threads:
-            for batch in options.batch:
+        files = Files(network, options.files)
+        for batch in options.batch:
+            for threads in options.threads:
                 if (network, threads, batch) not in done:
-                    row = _run(options, network, threads, batch)
+                    row = _run(options, files, threads, batch)
                     options.results.parent.mkdir(parents=True, exist_ok=True)
                     with options.results.open("a") as stream:
                         stream.write(json.dumps(row) + "\n")
 
 
-def _run(options: argparse.Namespace, network: str, threads: int, batch: int) -> dict[str, Any]:
-    files = Files(network, options.files)
+def _run(options: argparse.Namespace, files: Files, threads: int, batch: int) -> dict[str, Any]:
+    network = files.network
     paths = {"dense": files.dense(), "int8": files.int8(), "zeros": files.zeros("unstructured", 0.9)}
     chosen: dict[str, int] = {}
     for pattern in options.patterns:
         for sparsity in options.sparsities:
             print(f"{network}, {threads} threads, batch {batch}: preparing {pattern} {sparsity:g}", flush=True)
-            path, report = files.sparse(pattern, sparsity, threads=threads, batch=batch)
+            path, report = files.sparse(pattern, sparsity, batch=batch)
             paths[f"{pattern} {sparsity:g}"] = path
             chosen[f"{pattern} {sparsity:g}"] = sum(layer["chosen"] for layer in report["layers"])
     sessions = {key: session(path, threads) for key, path in paths.items()}

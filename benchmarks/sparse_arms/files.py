@@ -26,6 +26,7 @@ class Files:
     def __init__(self, network: str, folder: Path) -> None:
         self.network = network
         self.folder = folder
+        self._sparse: dict[tuple[str, float, int], tuple[Path, dict[str, Any]]] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def dense(self) -> Path:
@@ -48,17 +49,18 @@ class Files:
                 module.get_parameter(name).mul_(mask.kept)
         return _export(_calibrated(module), path)
 
-    def sparse(self, pattern: str, sparsity: float, *, threads: int, batch: int) -> tuple[Path, dict[str, Any]]:
-        """What the pass makes of it by its rule, and its report."""
+    def sparse(self, pattern: str, sparsity: float, *, batch: int) -> tuple[Path, dict[str, Any]]:
+        """What the pass makes of it by its rule, for any number of threads, and its report; once in each run."""
         import exporters
 
-        folder = self.folder / f"sparse.{threads}t.b{batch}"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{self.network}.{pattern}.{sparsity:g}.onnx"
-        made = exporters.sparsify_onnx(
-            self.zeros(pattern, sparsity), path, threads=threads, batch=batch, overwrite=True
-        )
-        return path, made.metadata
+        wanted = pattern, sparsity, batch
+        if wanted not in self._sparse:
+            folder = self.folder / f"sparse.b{batch}"
+            folder.mkdir(exist_ok=True)
+            path = folder / f"{self.network}.{pattern}.{sparsity:g}.onnx"
+            made = exporters.sparsify_onnx(self.zeros(pattern, sparsity), path, batch=batch, overwrite=True)
+            self._sparse[wanted] = path, made.metadata
+        return self._sparse[wanted]
 
     def int8(self) -> Path:
         """ONNX Runtime's own static quantiser, QDQ, unsigned activations, signed weights for each channel."""

@@ -18,7 +18,7 @@ RUNS = 40
 
 def print_layers(files: Files, pattern: str, sparsity: float) -> None:
     """Profile one network with one thread and print a line for each sparse operator."""
-    path, report = files.sparse(pattern, sparsity, threads=1, batch=1)
+    path, report = files.sparse(pattern, sparsity, batch=1)
     multiply_adds, bytes_a_second = _peaks()
     print(f"peak {multiply_adds / 1e9:.0f} G multiply-adds/s (dense product), {bytes_a_second / 1e9:.1f} GB/s (copy)")
     print(f"{'layer':<40} {'us':>7} {'limit us':>9} {'share':>6}  bound by")

@@ -1,9 +1,9 @@
 """How long a layer is expected to take dense and sparse: sums of what it computes and moves, fitted to measurements.
 
-The figures are microseconds of one thread on x86-64 with AVX-512, from profiles of MobileNetV1, MobileNetV2, ResNet-18,
-ResNet-50 and EfficientNet-B0 (2,650 sparse and 470 dense layers, on a busy machine; eight in ten within a quarter).
-Only their proportions matter to a choice. Dense convolutions are those of ONNX Runtime between other dense ones, in
-blocks of channels.
+The figures are microseconds of one thread on x86-64 with AVX-512 (Zen 5), fitted by ``benchmarks/sparse_costs.py`` to
+profiles of MobileNetV1, MobileNetV2, ResNet-18, ResNet-50 and EfficientNet-B0: of 1,427 layers, each dense and sparse,
+eight in ten are within a quarter. Only their proportions matter to a choice. Dense convolutions are those of ONNX
+Runtime between other dense ones, in blocks of channels.
 """
 
 from __future__ import annotations
@@ -59,19 +59,22 @@ class Work:
 
 
 _DENSE: Mapping[str, Mapping[str, float]] = {
-    "pointwise": {"dense": 0.135, "outputs": 0.046, "weights": 0.096, "call": 6.4},
-    "spatial": {"dense": 0.129, "inputs": 0.068, "outputs": 0.033, "weights": 0.168, "call": 21.0},
-    "depthwise": {"dense": 0.174, "inputs": 0.025, "outputs": 0.096, "weights": 0.355, "call": 6.5},
-    "first": {"dense": 0.100, "outputs": 0.364, "call": 7.0},
+    "pointwise": {"dense": 0.130, "inputs": 0.018, "outputs": 0.080, "weights": 0.109, "call": 5.1},
+    "spatial": {"dense": 0.128, "inputs": 0.035, "weights": 0.165, "call": 6.2},
+    "depthwise": {"dense": 0.203, "inputs": 0.067, "call": 13.9},
+    "strided depthwise": {"dense": 0.115, "inputs": 0.063, "weights": 0.955, "call": 1.6},
+    "first": {"dense": 0.096, "outputs": 0.369},
 }
 _SPARSE: Mapping[tuple[str, int], Mapping[str, float]] = {
-    ("pointwise", 1): {"sparse": 0.248, "rows": 0.656, "columns": 0.423, "call": 13.0},
-    ("pointwise", 2): {"sparse": 0.298, "rows": 0.072, "call": 10.6},
-    ("pointwise", 4): {"sparse": 0.194, "rows": 2.244, "call": 9.9},
-    ("spatial", 1): {"sparse": 0.238, "rows": 1.931, "call": 14.9},
-    ("spatial", 2): {"sparse": 0.323, "outputs": 0.070, "call": 5.5},
-    ("spatial", 4): {"sparse": 0.223, "inputs": 0.026, "outputs": 0.064, "call": 6.7},
-    ("depthwise", 1): {"sparse": 0.040, "rows": 0.034, "inputs": 0.166, "outputs": 0.016, "call": 11.4},
+    ("pointwise", 1): {"sparse": 0.259, "rows": 0.793, "columns": 0.550, "call": 9.2},
+    ("pointwise", 2): {"sparse": 0.292, "rows": 0.397, "columns": 0.257, "call": 6.4},
+    ("pointwise", 4): {"sparse": 0.184, "rows": 2.450, "columns": 0.172, "call": 8.1},
+    ("spatial", 1): {"sparse": 0.232, "rows": 1.970, "call": 12.0},
+    ("spatial", 2): {"sparse": 0.297, "columns": 0.682, "inputs": 0.008, "call": 7.7},
+    ("spatial", 4): {"sparse": 0.210, "columns": 0.245, "inputs": 0.042, "call": 8.1},
+    ("depthwise", 1): {"sparse": 0.253, "rows": 0.703, "columns": 1.360, "call": 21.4},
+    ("strided depthwise", 1): {"sparse": 0.353, "rows": 7.180, "columns": 5.890, "call": 11.2},
+    ("first", 4): {"sparse": 0.154, "outputs": 0.420},
 }
 
 # Matrix products: expected ratio = start + slope * density, for blocks of 1, 2 and 4 rows; by the fewest rows of X.
@@ -106,9 +109,9 @@ def expect(layer: Layer, packed: Packed, x: Shape | None, output: Shape | None) 
     if kind == "grouped":
         return Expectation(_sum(_DENSE["spatial"], work), None, "convolutions in groups stay dense by rule", *reorder)
     dense = _sum(_DENSE[kind], work)
-    if places < _VECTOR and kind != "depthwise":
+    if places < _VECTOR and kind not in ("depthwise", "strided depthwise"):
         return Expectation(dense, None, f"too few places to compute at once ({places})", *reorder)
-    sparse = _sum(_SPARSE["spatial" if kind == "first" else kind, packed.block], work)
+    sparse = _sum(_SPARSE.get((kind, packed.block)) or _SPARSE["spatial", packed.block], work)
     return Expectation(dense, sparse, "", 0.0 if kind == "first" else reorder[0], reorder[1])
 
 
@@ -116,7 +119,8 @@ def kind_of(layer: Layer) -> str:
     if layer.rows_in_group is not None:
         kernel = set(layer.kernel)
         is_depthwise = layer.rows_in_group == 1 and layer.matrix.shape[1] == math.prod(layer.kernel)
-        return "depthwise" if is_depthwise and kernel in ({3}, {5}) else "grouped"
+        plain = "strided depthwise" if "stride_h" in layer.attributes else "depthwise"
+        return plain if is_depthwise and kernel in ({3}, {5}) else "grouped"
     if layer.matrix.shape[1] // math.prod(layer.kernel) < _BLOCKED_FROM:
         return "first"
     return "pointwise" if layer.kernel == (1, 1) and "stride_h" not in layer.attributes else "spatial"
