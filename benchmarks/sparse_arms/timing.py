@@ -23,6 +23,7 @@ def session(path: Path, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # the other sessions' threads must not run
     library = operators.library_beside(path)
     if library is not None:
         options.register_custom_ops_library(str(library))
