@@ -112,7 +112,10 @@ class PruneRequest:
             raise InputError("--epochs needs --data to finetune on", hint="give --data, or leave --epochs out")
         require_program_suffix(self.destination)
         if self.plan_file is not None:
+            from compress.plan import Plan
+
             require_file(self.plan_file)
+            Plan.load(self.plan_file)  # its form; whether it fits the network is seen when that is loaded
         if self.save_plan is not None and not self.cut:
             raise InputError("--save-plan has no channels to write", hint="leave it out, or give a --target to cut to")
         if self.save_plan is not None:

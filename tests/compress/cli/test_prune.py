@@ -94,6 +94,13 @@ def test_an_edited_plan_is_checked_before_anything_is_cut(cli: Cli, net: Path) -
     assert not net.with_name("net.pruned.pt2").exists()
 
 
+def test_a_broken_plan_is_refused_before_the_checkpoint_is_opened(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "broken.pt2").write_bytes(b"not a checkpoint")
+    for text in ("{", "[]", '{"format": "something else"}'):
+        (tmp_path / "plan.json").write_text(text)
+        cli("prune", tmp_path / "broken.pt2", "--plan", tmp_path / "plan.json").refused("plan.json")
+
+
 def test_ignore_and_keep_are_obeyed(cli: Cli, net: Path) -> None:
     found = cli(
         "prune", net, "--json", "--ignore", "stage1.*", "--keep", "stage3.conv1=0.4", "--target", "macs=0.7"
