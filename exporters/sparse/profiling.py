@@ -73,10 +73,11 @@ def layer_times(
 
     The second run counts, and of each operator the second fastest tenth.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    # A profile is named after the second in which its session was made: a folder for each.
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         both = [
             Session(model.SerializeToString(), threads=threads, library=library, measured=True, profile=Path(folder))
-            for model in (dense, sparse)
+            for model, folder in ((dense, first), (sparse, second))
         ]
         end, runs = time.perf_counter() + seconds, 0
         while runs < _FEWEST or (time.perf_counter() < end and runs < _MOST):
