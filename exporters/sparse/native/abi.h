@@ -131,7 +131,7 @@ class Api {
   }
   void release(OrtAllocator* allocator) const { at<void(OrtAllocator*)>(132)(allocator); }
   OrtStatus* parallel_for(const OrtKernelContext* context, void (*work)(void*, size_t), size_t total, void* data) const {
-    return at<OrtStatus*(const OrtKernelContext*, void (*)(void*, size_t), size_t, size_t, void*)>(274)(context, work, total, 0, data);
+    return at<OrtStatus*(const OrtKernelContext*, void (*)(void*, size_t), size_t, size_t, void*)>(274)(context, work, total, total, data);  // in as many batches: whichever thread is free takes the next
   }
 
  private:

@@ -182,7 +182,7 @@ class Convolution : public Node {
     plan->shares.clear();
     const auto tasks = static_cast<int64_t>(plan->tiles.size());
     const int64_t partial_rows = weights_->k_blocks > 1 ? (weights_->groups + kRowsAtATime - 1) / kRowsAtATime : 1;
-    plan->shares = shares(*weights_, static_cast<int32_t>(std::max(partial_rows, (wanted_tasks() + tasks - 1) / tasks)));
+    plan->shares = shares(*weights_, static_cast<int32_t>(std::max(partial_rows, wanted_parts(tasks))));
   }
 
   void lay_planes(Plan* plan) const {

@@ -65,7 +65,7 @@ class Product : public Node {
     const std::shared_ptr<const std::vector<int32_t>> offsets = offsets_for(step);
     const auto count = static_cast<int64_t>(tiles.size());
     const int64_t partial_rows = weights_->k_blocks > 1 ? (weights_->groups + 127) / 128 : 1;
-    const std::vector<int32_t> bounds = shares(*weights_, static_cast<int32_t>(std::max(partial_rows, (wanted_tasks() + count - 1) / count)));
+    const std::vector<int32_t> bounds = shares(*weights_, static_cast<int32_t>(std::max(partial_rows, wanted_parts(count))));
     const size_t parts = bounds.size() - 1;
     const uint64_t worth = static_cast<uint64_t>(rows) * weights_->values.size();
 

@@ -58,6 +58,17 @@ int64_t wanted_tasks() {
   return found;
 }
 
+int64_t wanted_parts(int64_t tiles) {
+  constexpr double kIdle = 1.07;
+  const int64_t threads = wanted_tasks();
+  int64_t parts = 1;
+  for (; parts < threads; ++parts) {
+    const int64_t tasks = tiles * parts, turns = (tasks + threads - 1) / threads;
+    if (static_cast<double>(turns * threads) <= kIdle * static_cast<double>(tasks)) break;
+  }
+  return parts;
+}
+
 std::vector<int32_t> shares(const Weights& weights, int32_t parts) {
   parts = std::max(1, std::min(parts, weights.groups));
   std::vector<uint64_t> work(static_cast<size_t>(weights.groups) + 1, 0);

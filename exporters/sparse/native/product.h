@@ -40,6 +40,9 @@ std::vector<int32_t> resolved(const Weights& weights, const std::vector<int32_t>
 // In how many tasks a product should come at least, for the threads that this machine has; sessions do not tell theirs.
 int64_t wanted_tasks();
 
+// In how many parts the rows come beside that many tiles of columns, so that no thread of the machine idles for long.
+int64_t wanted_parts(int64_t tiles);
+
 // Boundaries of row groups so that parts have about equal work; parts + 1 numbers.
 std::vector<int32_t> shares(const Weights& weights, int32_t parts);
 
