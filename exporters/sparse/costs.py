@@ -16,9 +16,10 @@ from exporters.sparse.layers import Layer
 from exporters.sparse.sizes import Shape, places_of
 from exporters.sparse.storage import Packed
 
-REORDER = 0.069
-"""Of a thousand elements between blocks of channels and plain order."""
-REORDER_CALL = 3.0
+_REORDER, _REORDER_FAR = 0.075, 0.115
+"""Of a thousand elements between blocks of channels and plain order; of pictures beyond the second cache."""
+_FAR = 512.0
+_REORDER_CALL = 3.0
 
 _VECTOR = 16  # multiply-adds of one instruction
 _K_BLOCK = 96  # columns that single rows take at a time (native/weights.cpp)
@@ -105,7 +106,7 @@ def expect(layer: Layer, packed: Packed, x: Shape | None, output: Shape | None) 
         return _product(layer, packed, total)
     work = work_of(layer, packed, math.prod(size or 0 for size in x), total)
     kind = kind_of(layer)
-    reorder = (REORDER_CALL + REORDER * work.inputs, REORDER_CALL + REORDER * work.outputs)
+    reorder = _reorder(work.inputs), _reorder(work.outputs)
     if kind == "grouped":
         return Expectation(_sum(_DENSE["spatial"], work), None, "convolutions in groups stay dense by rule", *reorder)
     dense = _sum(_DENSE[kind], work)
@@ -139,6 +140,11 @@ def work_of(layer: Layer, packed: Packed, inputs: int, places: int) -> Work:
         outputs=features * places / 1e3,
         weights=features * columns / 1e3,
     )
+
+
+def _reorder(elements: float) -> float:
+    """Microseconds for thousands of elements."""
+    return _REORDER_CALL + elements * (_REORDER if elements < _FAR else _REORDER_FAR)
 
 
 def _sum(prices: Mapping[str, float], work: Work) -> float:
