@@ -16,6 +16,7 @@ NETWORKS = {
     "resnet50": "torchvision:resnet50",
     "efficientnet_b0": "torchvision:efficientnet_b0",
 }
+OLD_OPSET = 13
 CALIBRATION = 8
 """Random pictures for batch-norm statistics, and for the quantiser's ranges."""
 
@@ -37,8 +38,17 @@ class Files:
     def zeros(self, pattern: str, sparsity: float) -> Path:
         """The same with zeros of a pattern in the layers that are masked by default; still dense operators."""
         path = self.folder / f"{self.network}.{pattern}.{sparsity:g}.onnx"
-        if path.exists():
-            return path
+        return path if path.exists() else _export(self._with_zeros(pattern, sparsity), path)
+
+    def old(self, pattern: str, sparsity: float) -> Path:
+        """The same as DeepSparse reads it: operators of 2021, by torch's former exporter."""
+        path = self.folder / f"{self.network}.{pattern}.{sparsity:g}.opset{OLD_OPSET}.onnx"
+        if not path.exists():
+            module, x = self._with_zeros(pattern, sparsity), torch.zeros(1, 3, 224, 224)
+            torch.onnx.export(module, (x,), path, opset_version=OLD_OPSET, dynamo=False, input_names=["x"])
+        return path
+
+    def _with_zeros(self, pattern: str, sparsity: float) -> nn.Module:
         import compress
 
         module = _network(self.network)
@@ -47,7 +57,7 @@ class Files:
         with torch.no_grad():
             for name, mask in masks.items():
                 module.get_parameter(name).mul_(mask.kept)
-        return _export(_calibrated(module), path)
+        return _calibrated(module)
 
     def sparse(self, pattern: str, sparsity: float, *, batch: int) -> tuple[Path, dict[str, Any]]:
         """What the pass makes of it by its rule, for any number of threads, and its report; once in each run."""
