@@ -19,7 +19,7 @@ constexpr double kUses = 3;
 // Sums between k-blocks wait in the second cache; each share of the rows makes copies of its own.
 constexpr int32_t kRowsAtATime = 512;
 
-constexpr int64_t kFar = 1 << 19;  // floats of a picture that the second cache does not hold beside its input
+constexpr int64_t kFar = 1 << 19;  // floats of an output that the second cache does not hold beside the input
 
 constexpr size_t kNear = 6144;  // floats of the first cache that channels are laid in together
 
@@ -251,7 +251,7 @@ class Convolution : public Node {
     tile.last_in = tile.last_out = stretch.last;
     tile.segments = stretch.segments.data();
     tile.segment_count = static_cast<int32_t>(stretch.segments.size());
-    tile.far = features_ * tile.row_stride >= kFar;
+    tile.far = job.pictures * features_ * tile.row_stride >= kFar;
     tile.low = clamp_.low;
     tile.high = clamp_.high;
     return tile;

@@ -38,7 +38,7 @@ struct Tile {
   float* partial;        // scratch for (end - begin) * block * vectors * width floats; only where k_blocks > 1
   const Segment* segments;
   int32_t segment_count;  // 0: the columns go to y as they are
-  bool far;               // y is beyond the second cache: what the next tile writes is fetched while this one is computed
+  bool far;               // y is beyond the second cache: where the next tile writes and adds is fetched while this one is computed
   int32_t groups, begin, end;
   int32_t rows;  // of W; the last group may have fewer than `block`
   int32_t k_blocks;

@@ -104,6 +104,7 @@ struct Columns {
       if (residual) value += load(residual + column);
       store(y + column, clamped(value, tile.low, tile.high));
       if (tile.far) ahead(y + column + VECTORS * WIDTH);
+      if (tile.far && residual) ahead(residual + column + VECTORS * WIDTH);
     }
   }
 
