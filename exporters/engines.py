@@ -16,7 +16,8 @@ from compress.files import check_writable, sha256_file, write_bytes, write_text
 from exporters import _tensorrt, two_four
 from exporters._interrupts import held_back
 from exporters.artifact import COMPILED_AHEAD, COMPILED_HERE, Artifact
-from exporters.fp16 import convert_fp16, read_onnx
+from exporters.fp16 import convert_fp16
+from exporters.onnx_file import read_plain
 
 if TYPE_CHECKING:
     import onnx
@@ -177,15 +178,15 @@ class _Source:
 
 @contextmanager
 def _source(path: str | os.PathLike[str], precision: str, samples: Mapping[str, Array] | None) -> Iterator[_Source]:
-    read_onnx(path)  # TensorRT's parser takes any bytes for a network without nodes
+    read_plain(path)  # TensorRT's parser takes any bytes for a network without nodes
     name, sha256 = Path(path).name, sha256_file(path)
     if precision == "fp32":
-        yield _Source(read_onnx(path), name, sha256, precision, {})
+        yield _Source(read_plain(path), name, sha256, precision, {})
         return
     with tempfile.TemporaryDirectory() as folder:
         half = convert_fp16(path, Path(folder) / "half.onnx", samples=samples)
         details = half.metadata | {"verification": half.verification, "onnx_sha256": half.sha256}
-        yield _Source(read_onnx(half.path), name, sha256, precision, details)
+        yield _Source(read_plain(half.path), name, sha256, precision, details)
 
 
 def _compile_each(

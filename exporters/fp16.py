@@ -18,6 +18,7 @@ from compress.files import atomic_path, check_writable, sha256_file
 from exporters._numerics import relative_error
 from exporters._runtime import Feed, Session, first_line, random_feed
 from exporters.artifact import Artifact
+from exporters.onnx_file import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ def convert_fp16(
 
     check_writable(path, overwrite=overwrite)
     where = Path(onnx_path).name
-    proto = read_onnx(onnx_path)
+    proto = read_plain(onnx_path)
     session = Session(onnx_path)
     feeds = [random_feed(session.inputs, batch) for batch in (1, 3)] + ([dict(samples)] if samples else [])
     model = ir.from_proto(proto)
@@ -95,26 +96,6 @@ def convert_fp16(
         twin = Session(rounded_twin(half).SerializeToString(), where=where)
         figures = _compare(session, (Session(temporary, where=where), twin), feeds, where)
     return Artifact(Path(path), sha256_file(path), "onnx-fp16", verification=figures, metadata={"kept_float32": kept})
-
-
-def read_onnx(path: str | os.PathLike[str]) -> onnx.ModelProto:
-    """Return the model with the type of every value inferred.
-
-    Raises:
-        ExportError: not an ONNX file, or an invalid one.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    where = Path(path).name
-    if not Path(path).is_file():
-        raise ExportError("no such file", where=str(path), hint="give an .onnx file")
-    try:
-        proto = onnx.load(os.fspath(path))
-        onnx.checker.check_model(proto)
-        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, OSError) as error:
-        raise ExportError(f"is not a valid ONNX file ({first_line(error)})", where=where) from error
 
 
 def _refuse(model: ir.Model, where: str) -> None:

@@ -27,6 +27,8 @@ def masking_options(function: Decorated) -> Decorated:
         click.option(
             "--sparsity",
             metavar="SHARE",
+            multiple=True,
+            callback=_one,
             help="Set this share of the weights of the masked layers to zero for good, such as 0.8; or macs=0.3, "
             "params=0.3: what is left of the network's, counting zeros as removed. Without --target no channel is cut.",
         ),
@@ -82,6 +84,14 @@ def masking_options(function: Decorated) -> Decorated:
     for decorator in reversed(decorators):
         function = decorator(function)
     return function
+
+
+def _one(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """``--target`` may be repeated, which makes this look as if it could be; click would drop all but the last."""
+    del context, parameter
+    if len(values) > 1:
+        raise click.BadParameter(f"one is met, and {len(values)} were given: {', '.join(values)}")
+    return values[0] if values else None
 
 
 def show_sparsity(report: SparsityReport, console: Console) -> None:

@@ -29,6 +29,7 @@ RECORD_VERSION = 1
 RECORD_SUFFIX = ".export.json"
 ONNX_SUFFIX = ".onnx"
 REAL_SAMPLES = 32
+_FILES = (ONNX_SUFFIX, ".engine", ".pt2", ".json")
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,11 @@ def _check(request: ExportRequest, destinations: Destinations, reporter: Reporte
         )
     if destinations.folder.exists() and not destinations.folder.is_dir():
         raise InputError("is a file, a folder was expected", where=str(destinations.folder), hint="give -o DIR")
+    if destinations.folder.suffix in _FILES and not destinations.folder.is_dir():
+        name = f"the files in it are named after the checkpoint: {destinations.stem}"
+        raise InputError(
+            "names a file, a folder was expected", where=str(destinations.folder), hint=f"give -o DIR; {name}"
+        )
     wanted = [destinations.onnx] if request.writes_onnx else []
     if request.trt:
         from exporters import _tensorrt

@@ -235,7 +235,7 @@ def _arguments(arguments: dict[str, Any]) -> str:
 
 
 def _onnx(file: Path) -> Sheet:
-    from exporters.fp16 import read_onnx
+    from exporters.onnx_file import read_onnx
 
     model = read_onnx(file)
     metadata = {entry.key: entry.value for entry in model.metadata_props}

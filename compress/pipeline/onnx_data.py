@@ -26,7 +26,7 @@ def measure_onnx(path: Path, data: str, options: TrainingOptions, reporter: Repo
     """
     from compress import data as data_sets
     from compress.training import evaluate
-    from exporters.fp16 import read_onnx
+    from exporters.onnx_file import read_onnx
 
     operators.library_beside(path)  # loading data may take long, to no end where the file cannot be run
     model = read_onnx(path)

@@ -20,7 +20,7 @@ from compress.pipeline.reporter import Reporter
 if TYPE_CHECKING:
     from compress import Program
     from deploy import Profile
-    from deploy.report import FigureRow, LayerRow, Report
+    from deploy.report import FigureRow, LayerRow, Report, Verification
 
 NOT_RECORDED = "no network file is known for this ONNX file (give --programs)"
 SHARES = ("top1", "top5")
@@ -138,18 +138,31 @@ def _describe(request: ReportRequest, before: Evidence, after: Evidence) -> Repo
         result=after.source(),
         steps=[StepRow.model_validate(step.model_dump()) for step in info.provenance] if info else [],
         layers=[_layer_row(row, f"ranked lowest by {criterion}") for row in layers],
-        verification=[*before.verification(), *after.verification()],
+        verification=_once([*before.verification(), *after.verification()]),
         engines=[*before.engines(), *after.engines()],
     )
     if not report.steps:
         report.missing["steps"] = NOT_RECORDED
     if not report.layers:
-        report.missing["layers"] = "the network was not pruned by this tool" if info else NOT_RECORDED
+        report.missing["layers"] = _no_layers(after.program)
     if not report.verification:
         report.missing["verification"] = "no export record beside the ONNX files"
     if not report.engines:
         report.missing["engines"] = "no TensorRT engine was exported with these files (compress export --trt)"
     return report
+
+
+def _no_layers(program: Program | None) -> str:
+    if program is None:
+        return NOT_RECORDED
+    if program.masks:
+        return "no width was cut: weights were set to zero alone (compress inspect says where)"
+    return "the network was not pruned by this tool"
+
+
+def _once(found: Sequence[Verification]) -> list[Verification]:
+    """Both records have the evidence for what the files have in common."""
+    return list({(item.artifact, item.sha256): item for item in found}.values())
 
 
 def _layer_row(row: Mapping[str, Any], why_cut: str) -> LayerRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,12 @@ class SparseOptions:
                 f"layers for {self.target_platform} cannot be measured on {operators.host()}",
                 hint="leave --measure out",
             )
+        cores = len(os.sched_getaffinity(0))
+        if self.measure and self.threads > cores:
+            raise InputError(
+                f"--threads {self.threads} cannot be measured on {cores} {'core' if cores == 1 else 'cores'}",
+                hint="threads that wait for each other measure nothing; ask for fewer",
+            )
         wanted = [folder / f"{stem}{SPARSE_SUFFIX}", *_examples(folder, stem).values()] if self.sparse else []
         wanted += [folder / f"{stem}{STORED_SUFFIX}"] if self.sparse_storage else []
         if folder.is_dir():
@@ -93,7 +100,8 @@ def write(onnx: Path, folder: Path, options: SparseOptions, reporter: Reporter, 
             _write_examples(artifact, folder, stem, options.sizes, force=force)
     if options.sparse_storage:
         with reporter.step("storing zeros sparsely"):
-            made.append(exporters.store_sparse(onnx, folder / f"{stem}{STORED_SUFFIX}", overwrite=force))
+            stored = folder / f"{stem}{STORED_SUFFIX}"
+            made.append(exporters.store_sparse(onnx, stored, sizes=options.sizes, overwrite=force))
         reporter.say(NO_FASTER)
     return made
 

@@ -191,7 +191,7 @@ def _remarks(masked: Program, chooser: Chooser, chosen: Chosen, request: Sparsit
         found.append(f"{len(mixed)} layers had zeros of another pattern before and are unstructured: {mixed[0]} ...")
     silent = sum(_silent(layer.layout.opened(chosen.masks[layer.weight].kept)) for layer in chooser.layers)
     if silent:
-        found.append(f"{silent} output channels have no weight left and give a constant")
+        found.append(f"output channels with no weight left, which give a constant: {silent}")
     return found
 
 

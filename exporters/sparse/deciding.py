@@ -276,7 +276,7 @@ class Survey:
 
     def _feed(self) -> Feed:
         session = Session(self._proto.SerializeToString(), where=self._where, without=None)
-        return make_feed(self._proto, session, self._conditions.batch, self._conditions)
+        return make_feed(self._proto, session, self._conditions.batch, self._conditions.sizes)
 
 
 def _as_it_is(expected: Expectation | None) -> Expectation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def prove(dense: onnx.ModelProto, sparse: bytes, where: str, conditions: Conditi
     other = Session(sparse, where=where, library=conditions.library)
     figures = Figures([OutputFigures(port.name, exact=port.dtype.kind != "f") for port in plain.outputs], "")
     for batch in BATCHES if any(_is_dynamic(port) for port in plain.inputs) else (1,):
-        feed = make_feed(dense, plain, batch, conditions)
+        feed = make_feed(dense, plain, batch, conditions.sizes)
         figures.batches.append(batch)
         figures.samples += batch
         results = [session.run(feed) for session in (plain, optimised, other)]
@@ -52,20 +53,28 @@ def prove(dense: onnx.ModelProto, sparse: bytes, where: str, conditions: Conditi
     return figures.to_dict() | {"reference": "the dense ONNX file without optimisations", "runtime": runtime}
 
 
-def make_feed(proto: onnx.ModelProto, session: Session, batch: int, conditions: Conditions) -> Feed:
+def make_feed(proto: onnx.ModelProto, session: Session, batch: int, sizes: Mapping[str, int]) -> Feed:
     """Return random inputs at a batch size. Raises :class:`ExportError` where another dynamic axis has no size."""
-    shapes = shapes_at(proto, batch, conditions.sizes)
+    shapes = shapes_at(proto, batch, sizes)
     generator = np.random.default_rng(SEED + batch)
     feed: Feed = {}
     for port in session.inputs:
         shape = [size for size in shapes.get(port.name, ()) if size is not None]
         if len(shape) != len(port.shape):
-            raise ExportError(
-                f"input {port.name!r} has a dynamic axis beside the batch",
-                hint="give its size, such as --size height=224",
-            )
+            raise _no_size(proto, port, sizes)
         feed[port.name] = random_array(generator, port.dtype, tuple(shape))
     return feed
+
+
+def _no_size(proto: onnx.ModelProto, port: Port, sizes: Mapping[str, int]) -> ExportError:
+    axes = next(value for value in proto.graph.input if value.name == port.name).type.tensor_type.shape.dim
+    unknown = [axis for axis, size in enumerate(axes) if axis and not size.HasField("dim_value")]
+    names = [axes[axis].dim_param for axis in unknown if axes[axis].dim_param not in sizes]
+    if not all(names):
+        what, hint = "no name", "fix it with onnxruntime.tools.make_dynamic_shape_fixed"
+    else:
+        what, hint = f"no size: {', '.join(names)}", f"give it with --size {names[0]}=224 (from Python: sizes)"
+    return ExportError(f"input {port.name!r} has a dynamic axis beside the batch, with {what}", hint=hint)
 
 
 def _is_dynamic(port: Port) -> bool:

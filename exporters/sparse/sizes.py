@@ -38,7 +38,7 @@ def shapes_at(proto: onnx.ModelProto, batch: int, sizes: Mapping[str, int]) -> d
                 size.dim_value = wanted
     unknown = sorted(set(sizes) - names)
     if unknown:
-        raise ExportError(f"no input has a dynamic dimension {unknown[0]!r}", hint=f"there are {sorted(names - {''})}")
+        raise ExportError(f"no input has a dynamic dimension {unknown[0]!r}", hint=_known(names))
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
@@ -49,6 +49,12 @@ def shapes_at(proto: onnx.ModelProto, batch: int, sizes: Mapping[str, int]) -> d
         for value in (*inferred.input, *inferred.value_info, *inferred.output)
         if value.type.tensor_type.HasField("shape")
     }
+
+
+def _known(names: set[str]) -> str:
+    """Which names a size can be given for."""
+    known = sorted(names - {""})
+    return f"there are {', '.join(known)}" if known else "no input has a named dynamic dimension: leave it out"
 
 
 def places_of(operator: str, output: Shape | None) -> int | None:

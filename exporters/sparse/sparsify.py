@@ -12,6 +12,7 @@ from compress import operators
 from compress.errors import ExportError
 from compress.files import atomic_path, check_writable, sha256_file
 from exporters.artifact import Artifact
+from exporters.onnx_file import read_plain
 from exporters.sparse import library
 from exporters.sparse.compiler import glibc_needed
 from exporters.sparse.deciding import Conditions, Progress, Survey, silent
@@ -62,16 +63,12 @@ def sparsify_onnx(
         InputError: ``path`` cannot be written, or exists and ``overwrite`` is false.
         UnavailableError: the library cannot be built here for ``platform``.
     """
-    from exporters.fp16 import read_onnx
-
     target = platform or operators.host()
     check_writable(path, overwrite=overwrite)
     if measure and target != operators.host():
         raise ExportError(f"layers of {target} cannot be measured on {operators.host()}", hint="leave --measure out")
-    proto = read_onnx(onnx_path)
+    proto = read_plain(onnx_path)
     where = Path(onnx_path).name
-    if any(entry.domain == operators.DOMAIN for entry in proto.opset_import):
-        raise ExportError("has sparse operators already", where=where, hint="give the dense file")
     built = library.find(target, progress)
     beside = Path(path).parent / built.name
     _check_library(beside, built, overwrite=overwrite)

@@ -19,6 +19,7 @@ from tests.compress.cli.calling import Cli
 from tests.exporters.sparse.building import pruned
 
 LIBRARY = operators.library_name(operators.host())
+SPARSE = ("--sparse", "--batch", "8")  # one picture of 8 x 8 is too small to gain, by rule
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def zeros(onnx: Path) -> Path:
 
 
 def test_an_onnx_file_gets_sparse_operators_library_record_and_examples(cli: Cli, zeros: Path) -> None:
-    found = cli("export", zeros, "--sparse", "--json")
+    found = cli("export", zeros, *SPARSE, "--json")
     assert found.code == 0, found.err
     artifact = found.data["artifacts"][0]
     assert artifact["kind"] == "onnx-sparse"
@@ -64,7 +65,7 @@ def test_a_layer_without_zeros_has_no_pattern_of_zeros(cli: Cli, zeros: Path) ->
 
 
 def test_the_sparse_file_is_profiled_and_evaluated_like_any(cli: Cli, zeros: Path) -> None:
-    assert cli("export", zeros, "--sparse").code == 0
+    assert cli("export", zeros, *SPARSE).code == 0
     told = cli("profile", "zeros.sparse.onnx", "--seconds", "0.2", "--json")
     assert told.code == 0, told.err
     accuracies = [cli("evaluate", name, "--data", "digits", "--json").data for name in (zeros, "zeros.sparse.onnx")]
@@ -75,7 +76,7 @@ def test_the_sparse_file_is_profiled_and_evaluated_like_any(cli: Cli, zeros: Pat
 def test_without_its_whole_library_a_sparse_file_is_refused_before_data_are_loaded(
     cli: Cli, zeros: Path, damaged: bytes | None
 ) -> None:
-    assert cli("export", zeros, "--sparse").code == 0
+    assert cli("export", zeros, *SPARSE).code == 0
     Path(LIBRARY).unlink()
     if damaged is not None:
         Path(LIBRARY).write_bytes(damaged)
@@ -173,3 +174,21 @@ def test_without_a_compiler_export_and_doctor_say_what_is_missing(
     findings = {found["part"]: found for found in cli("doctor", "--json").data["findings"]}
     assert findings["sparse operators"]["state"] == "missing"
     assert "compress-toolchain[sparse]" in findings["sparse operators"]["remedy"]
+
+
+def test_sparse_storage_is_taken_like_any_file(cli: Cli, zeros: Path) -> None:
+    assert cli("export", zeros, "--sparse-storage").code == 0
+    assert cli("inspect", "zeros.coo.onnx", "--json").data["kind"] == cli("inspect", zeros, "--json").data["kind"]
+    accuracies = [cli("evaluate", name, "--data", "digits", "--json").data for name in (zeros, "zeros.coo.onnx")]
+    assert accuracies[0]["metrics"] == accuracies[1]["metrics"]
+    again = cli("export", "zeros.coo.onnx", *SPARSE, "--json")
+    assert any(layer["chosen"] for layer in again.data["artifacts"][0]["metadata"]["layers"]), again.err
+
+
+def test_what_cannot_be_meant_is_refused_before_anything_is_written(cli: Cli, zeros: Path) -> None:
+    named = cli("export", zeros, "--sparse", "-o", "small.onnx")
+    assert (named.code, Path("small.onnx").exists()) == (2, False)
+    assert "a folder was expected" in named.err
+    crowded = cli("export", zeros, "--sparse", "--measure", "--threads", "9999", "-o", "out")
+    assert (crowded.code, Path("out").exists()) == (2, False)
+    assert "--threads 9999 cannot be measured on" in crowded.err

@@ -134,3 +134,10 @@ def test_training_keeps_and_grows_zeros_and_says_so(cli: Cli, net: Path) -> None
 def test_what_cannot_be_is_refused_in_one_line(cli: Cli, net: Path, options: list[str], words: list[str]) -> None:
     cli("prune", net, *options).refused(*words)
     assert not net.with_name("net.pruned.pt2").exists()
+
+
+def test_two_targets_of_zeros_are_refused(cli: Cli, net: Path) -> None:
+    found = cli("prune", net, "--sparsity", "0.5", "--sparsity", "macs=0.3", "-o", "small.pt2")
+    assert found.code == 2
+    assert "one is met, and 2 were given: 0.5, macs=0.3" in found.err
+    assert not Path("small.pt2").exists()

@@ -102,4 +102,4 @@ def test_channels_without_any_weight_left_are_counted(digitsnet: Program) -> Non
     with torch.no_grad():
         program.tensors["stage1.conv1.weight"][3] *= 1e-6
     note = compress.sparsify(program, 0.5).report.note
-    assert note == "1 output channels have no weight left and give a constant"
+    assert note == "output channels with no weight left, which give a constant: 1"
