@@ -69,7 +69,9 @@ class SparseOptions:
             with reporter.step("getting the sparse operators' library ready"):
                 # The file is run on this machine, whichever it is for.
                 for platform in dict.fromkeys((self.target_platform or operators.host(), operators.host())):
-                    library.find(platform, reporter.say)
+                    built = library.find(platform, reporter.say)
+                    if folder.is_dir() and platform == (self.target_platform or operators.host()):
+                        library.check_place(folder / built.name, built, overwrite=force)
 
 
 def write(onnx: Path, folder: Path, options: SparseOptions, reporter: Reporter, *, force: bool) -> list[Artifact]:

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     import onnx
 
 _PYTHON = """\
-import numpy, onnxruntime
+import numpy, onnxruntime, pathlib
 
+here = pathlib.Path(__file__).resolve().parent
 options = onnxruntime.SessionOptions()
-options.register_custom_ops_library({library})  # before the session is made
-session = onnxruntime.InferenceSession({model}, options, providers=["CPUExecutionProvider"])
+options.register_custom_ops_library(str(here / {library}))  # before the session is made
+session = onnxruntime.InferenceSession(str(here / {model}), options, providers=["CPUExecutionProvider"])
 feed = {{
 {feed}
 }}
@@ -68,7 +69,7 @@ _TYPES = {
 
 
 def python(model: Path, library: str, sizes: Mapping[str, int]) -> str:
-    """Return a Python program that runs ``model`` with ``library``, both in the folder it is run in.
+    """Return a Python program that runs ``model`` with ``library``, both in the program's folder.
 
     Args:
         model: the sparse file, which is read for its inputs.
@@ -78,11 +79,11 @@ def python(model: Path, library: str, sizes: Mapping[str, int]) -> str:
         f"    {json.dumps(value.name)}: numpy.zeros({_shape(value, sizes)}, {json.dumps(_type(value)[0])}),"
         for value in _inputs(_graph(model))
     ]
-    return _PYTHON.format(library=json.dumps(f"./{library}"), model=json.dumps(model.name), feed="\n".join(lines))
+    return _PYTHON.format(library=json.dumps(library), model=json.dumps(model.name), feed="\n".join(lines))
 
 
 def c(model: Path, library: str, sizes: Mapping[str, int], name: str = "example.c") -> str:
-    """Return a C program that runs ``model`` with ``library``; arguments as for :func:`python`, and its own name."""
+    """Return a C program that runs ``model`` with ``library``, both in the folder it is run in; ``name``: its own."""
     graph = _graph(model)
     inputs = _inputs(graph)
     data, feed = [], []

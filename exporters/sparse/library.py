@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from compress.errors import UnavailableError
+from compress.errors import InputError, UnavailableError
+from compress.files import check_writable, sha256_file
 from compress.operators import PLATFORMS, host, library_name
 from exporters.sparse import compiler
 
@@ -43,6 +44,29 @@ def find(platform: str | None = None, progress: Callable[[str], None] | None = N
                     progress(f"compiling the sparse operators for {wanted}: only this once, for a minute or several")
                 compiler.compile_library(cached, wanted)
     return cached
+
+
+def check_place(beside: Path, built: Path, *, overwrite: bool) -> None:
+    """Fail before work starts where ``built`` cannot be put at ``beside``.
+
+    Raises:
+        InputError: another version lies there, which other files of the folder may need, and ``overwrite`` is false; or
+            the place cannot be written to.
+    """
+    if same(beside, built):
+        return
+    if beside.is_file() and not overwrite:
+        raise InputError(
+            "exists already, and is another version than this tool has",
+            where=str(beside),
+            hint="choose another folder with -o, or replace it with --force, for all sparse files in that folder",
+        )
+    check_writable(beside, overwrite=overwrite)
+
+
+def same(beside: Path, built: Path) -> bool:
+    """Whether ``built`` is there already."""
+    return beside.is_file() and sha256_file(beside) == sha256_file(built)
 
 
 def cache_folder() -> Path:

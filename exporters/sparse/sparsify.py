@@ -71,7 +71,7 @@ def sparsify_onnx(
     where = Path(onnx_path).name
     built = library.find(target, progress)
     beside = Path(path).parent / built.name
-    _check_library(beside, built, overwrite=overwrite)
+    library.check_place(beside, built, overwrite=overwrite)
     # What is run here, to measure and to prove, needs this machine's library.
     own = built if target == operators.host() else library.find(None, progress)
     conditions = Conditions(own, threads, batch, dict(sizes or {}))
@@ -102,13 +102,8 @@ def _label(proto: onnx.ModelProto, name: str) -> None:
     proto.metadata_props.add(key=operators.KEY, value=name)
 
 
-def _check_library(beside: Path, built: Path, *, overwrite: bool) -> None:
-    if not (beside.is_file() and sha256_file(beside) == sha256_file(built)):
-        check_writable(beside, overwrite=overwrite)
-
-
 def _place(built: Path, beside: Path) -> None:
-    if beside.is_file() and sha256_file(beside) == sha256_file(built):
+    if library.same(beside, built):
         return
     with atomic_path(beside) as temporary:
         shutil.copyfile(built, temporary)

@@ -50,7 +50,8 @@ def test_an_onnx_file_gets_sparse_operators_library_record_and_examples(cli: Cli
     assert Path(LIBRARY).is_file()
     assert json.loads(Path("zeros.sparse.export.json").read_text()) == found.data
     assert not Path("zeros.export.json").exists()
-    done = subprocess.run([sys.executable, "zeros.sparse.example.py"], capture_output=True, text=True)
+    program = Path("zeros.sparse.example.py").resolve()
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=program.parent.parent)
     assert done.returncode == 0, done.stderr
     assert "(1, 10)" in done.stdout
     for name in ("zeros.sparse.onnx", LIBRARY):
@@ -192,3 +193,12 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_written(cli: Cli, ze
     crowded = cli("export", zeros, "--sparse", "--measure", "--threads", "9999", "-o", "out")
     assert (crowded.code, Path("out").exists()) == (2, False)
     assert "--threads 9999 cannot be measured on" in crowded.err
+
+
+def test_another_version_of_the_library_is_not_replaced_unasked(cli: Cli, zeros: Path) -> None:
+    Path(LIBRARY).write_bytes(b"an older one")
+    cli("export", zeros, *SPARSE).refused(LIBRARY, "another version", "--force")
+    assert Path(LIBRARY).read_bytes() == b"an older one"
+    assert not Path("zeros.sparse.onnx").exists()
+    assert cli("export", zeros, *SPARSE, "--force").code == 0
+    assert Path(LIBRARY).read_bytes() == library.find().read_bytes()
