@@ -65,7 +65,7 @@ _DIGITS_MEAN, _DIGITS_STD = (0.3053,), (0.3760,)
 
 @cache
 def _entries() -> dict[str, _Entry]:
-    from models import cifar_resnet, digitsnet, mobilenetv1
+    from models import cifar_mobilenetv2, cifar_resnet, digitsnet, mobilenetv1
 
     entries = {
         f"resnet{depth}": _Entry(partial(cifar_resnet.resnet, depth), (3, 32, 32), _IMAGENET_MEAN, _IMAGENET_STD)
@@ -73,5 +73,6 @@ def _entries() -> dict[str, _Entry]:
     }
     return entries | {
         "digitsnet": _Entry(digitsnet.digitsnet, (1, 8, 8), _DIGITS_MEAN, _DIGITS_STD),
+        "cifar_mobilenetv2": _Entry(cifar_mobilenetv2.mobilenetv2, (3, 32, 32), _IMAGENET_MEAN, _IMAGENET_STD),
         "mobilenetv1": _Entry(mobilenetv1.mobilenetv1, (3, 224, 224), _IMAGENET_MEAN, _IMAGENET_STD),
     }

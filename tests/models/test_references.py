@@ -209,6 +209,7 @@ def test_default_input_says_when_nothing_is_recorded() -> None:
 
 def test_list_models() -> None:
     assert models.list_models("models:*") == [
+        "models:cifar_mobilenetv2",
         "models:digitsnet",
         "models:mobilenetv1",
         *sorted(f"models:resnet{6 * n + 2}" for n in range(1, 19)),
