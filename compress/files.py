@@ -52,7 +52,7 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool, option: str
     if not target.parent.is_dir():
         raise InputError("its folder does not exist", where=str(target), hint=f"create {target.parent} first")
     if not os.access(target.parent, os.W_OK):
-        raise InputError("its folder cannot be written to", where=str(target))
+        raise InputError("its folder cannot be written to", where=str(target), hint=f"choose another with {option}")
     if target.exists() and not overwrite:
         raise InputError("exists already", where=str(target), hint=f"choose another name with {option}, or add --force")
 

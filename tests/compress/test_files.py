@@ -65,7 +65,7 @@ def test_impossible_targets_are_refused_before_work_starts(tmp_path: Path, name:
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(InputError, match="cannot be written to"):
+        with pytest.raises(InputError, match="cannot be written to; choose another with -o"):
             check_writable(tmp_path / "a.txt", overwrite=True)
     finally:
         tmp_path.chmod(0o700)
