@@ -26,7 +26,7 @@ def relative_error(actual: Array, reference: Array) -> float:
     if reference.dtype.kind != "f":
         return float(np.mean(actual != reference))
     finite = np.isfinite(reference)
-    if not np.array_equal(actual[~finite], reference[~finite]):
+    if not np.array_equal(actual[~finite], reference[~finite], equal_nan=True):
         return float("inf")
     if not finite.any():
         return 0.0

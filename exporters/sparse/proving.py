@@ -9,7 +9,7 @@ import numpy as np
 
 from compress.errors import ExportError
 from exporters._numerics import Figures, OutputFigures
-from exporters._runtime import SEED, Feed, Port, Session, random_array
+from exporters._runtime import SEED, Array, Feed, Port, Session, random_array
 from exporters.sparse.sizes import shapes_at
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def prove(dense: onnx.ModelProto, sparse: bytes, where: str, conditions: Conditi
     for the rounding noise of float32, of which a small multiple is allowed.
 
     Raises:
-        ExportError: they are further apart than that, or one cannot be run.
+        ExportError: they are further apart than that, one cannot be run, or an output has no finite value.
     """
     data = dense.SerializeToString()
     plain = Session(data, where=where, without=None)
@@ -40,6 +40,7 @@ def prove(dense: onnx.ModelProto, sparse: bytes, where: str, conditions: Conditi
         figures.samples += batch
         results = [session.run(feed) for session in (plain, optimised, other)]
         for output, reference, rounded, actual in zip(figures.outputs, *results, strict=True):
+            _require_finite(reference, output.name, where)
             output.add(actual, reference, rounded)
     worst = figures.worst
     if not worst.passed:
@@ -51,6 +52,15 @@ def prove(dense: onnx.ModelProto, sparse: bytes, where: str, conditions: Conditi
         )
     runtime = f"onnxruntime {plain.version} CPU"
     return figures.to_dict() | {"reference": "the dense ONNX file without optimisations", "runtime": runtime}
+
+
+def _require_finite(reference: Array, name: str, where: str) -> None:
+    if reference.dtype.kind == "f" and reference.size and not np.isfinite(reference).any():
+        raise ExportError(
+            f"output {name!r} has no finite value on random inputs, so that nothing can be proven of it",
+            where=where,
+            hint="look for NaN and infinity among the weights",
+        )
 
 
 def make_feed(proto: onnx.ModelProto, session: Session, batch: int, sizes: Mapping[str, int]) -> Feed:

@@ -349,3 +349,17 @@ def test_shared_weights_and_default_names_do_not_clash(tmp_path: Path) -> None:
     assert nodes_of(artifact.path) == ["SparseConv", "SparseConv"]
     names = [item.name for item in onnx.load(artifact.path).graph.initializer]
     assert len(names) == len(set(names))
+
+
+def test_a_network_without_a_finite_output_is_not_said_to_be_verified(tmp_path: Path) -> None:
+    constants = {"W": np.full((32, 32, 3, 3), np.nan, np.float32)}
+    parts = [helper.make_node("Conv", ["X", "W"], ["Y"])], constants
+    with pytest.raises(ExportError, match="output 'Y' has no finite value on random inputs"):
+        run(tmp_path, parts)
+    assert not (tmp_path / "sparse.onnx").exists()
+
+
+def test_what_is_not_finite_in_both_files_is_no_difference(tmp_path: Path) -> None:
+    tail = [helper.make_node("Sqrt", ["C"], ["S"]), helper.make_node("Div", ["S", "S"], ["Y"])]  # 1 or NaN
+    artifact = run(tmp_path, convolutions(tail))
+    assert artifact.verification["max_error"] <= artifact.verification["allowed"] < 1.0
