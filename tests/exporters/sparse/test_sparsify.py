@@ -261,6 +261,20 @@ def test_a_wrong_result_is_found_before_anything_is_written(tmp_path: Path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["dense.onnx"]
 
 
+def test_rounding_that_the_network_makes_large_is_no_fault(tmp_path: Path) -> None:
+    """The logarithm of squares near zero, which ONNX Runtime's optimisations leave alone to the last bit."""
+    nodes = [
+        helper.make_node("MatMul", ["X", "W"], ["C"]),
+        helper.make_node("Mul", ["C", "C"], ["S"]),
+        helper.make_node("Log", ["S"], ["Y"]),
+    ]
+    constants = {"W": np.ascontiguousarray(weight(512, 512).T)}
+    path = save(tmp_path / "dense.onnx", nodes, constants, ("n", 49, 512))
+    artifact = exporters.sparsify_onnx(path, tmp_path / "sparse.onnx")
+    assert nodes_of(artifact.path)[0] == "SparseMatMul"
+    assert artifact.verification["max_error"] > 1e-5
+
+
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: float, network: float) -> Any:
     """Run the pass with the clock's answers made up: ratios sparse / dense of the one layer and of the network."""
 
