@@ -84,7 +84,12 @@ _PRODUCT: _Table = {
     49: ((0.5, 2.5), (0.5, 2.2), (0.5, 1.2)),
     16: ((0.8, 3.0), (0.7, 2.5), (0.7, 2.0)),
 }
-_SINGLE: _Table = {1: ((1.2, 8.0), (0.8, 5.0), (0.7, 3.0))}
+_PRODUCT_LARGE: _Table = {
+    49: ((0.3, 1.5), (0.2, 1.9), (0.15, 1.4)),
+    16: ((0.5, 2.6), (0.25, 1.8), (0.25, 1.3)),
+}
+_LARGE_MACS: Mapping[int, int] = {49: 20_000_000, 16: 4_000_000}
+_SINGLE: _Table = {1: ((1.2, 8.0), (0.3, 5.0), (0.25, 4.0))}
 _SINGLE_LARGE: _Table = {1: ((1.0, 8.0), (0.3, 3.5), (0.15, 3.0))}
 _LARGE = 1_000_000  # weights; dense products with a single row wait for memory then, and sparse ones for less of it
 _DENSE_PRODUCT = 0.15
@@ -157,9 +162,12 @@ def _product(layer: Layer, packed: Packed, rows: int) -> Expectation:
     dense = _DENSE_PRODUCT * macs / _VECTOR / 1e3
     if macs < _FEWEST_MACS:
         return Expectation(dense, None, f"too small ({macs} multiply-adds)")
-    table = _PRODUCT if rows > 1 else _SINGLE_LARGE if layer.matrix.size >= _LARGE else _SINGLE
-    fewest = max((least for least in table if least <= rows), default=None)
-    if fewest is None:
-        return Expectation(dense, None, f"too few rows to compute at once ({rows})")
+    if rows == 1:
+        fewest, table = 1, _SINGLE_LARGE if layer.matrix.size >= _LARGE else _SINGLE
+    else:
+        fewest = max((least for least in _PRODUCT if least <= rows), default=0)
+        if not fewest:
+            return Expectation(dense, None, f"too few rows to compute at once ({rows})")
+        table = _PRODUCT_LARGE if macs >= _LARGE_MACS[fewest] else _PRODUCT
     start, slope = table[fewest][{1: 0, 2: 1, 4: 2}[packed.block]]
     return Expectation(dense, dense * (start + slope * packed.density))

@@ -221,14 +221,14 @@ class Survey:
         speed = sum(new for _, new in pairs) / (sum(old for old, _ in pairs) or 1.0)
         return [self._expected_best([_slower(one, speed * often) for one in found]) for often in REORDERINGS]
 
-    def profile(self) -> dict[str, Profiled]:
+    def profile(self, seconds: float = SECONDS_A_PROFILE) -> dict[str, Profiled]:
         """Return what each layer takes in a profile of the dense network, and of one all sparse, by name; those of
         unknown sizes, and of which the profiles tell nothing, are left out.
         """
         self._progress("measuring every layer, dense and sparse")
         library, threads = self._conditions.library, self._conditions.threads
         every = self._made(self._candidates)
-        times = layer_times(self._proto, every, self._feed(), library, threads=threads, seconds=SECONDS_A_PROFILE)
+        times = layer_times(self._proto, every, self._feed(), library, threads=threads, seconds=seconds)
         found = {}
         for candidate in self._candidates:
             layer, x = self._found[candidate.number], candidate.input
