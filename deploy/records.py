@@ -73,6 +73,46 @@ class WarmUp(Record):
     stationary: bool
 
 
+class OperatorTime(Record):
+    """One operator of the graph that the runtime made of the file, and its median time in a run.
+
+    ``name`` and ``kind`` are the runtime's own; ``nodes`` are the names of the file's nodes that it fuses, and
+    ``layers`` those of the checkpoint's layers whose weights it uses: both empty where they are not known.
+    """
+
+    name: str
+    kind: str
+    milliseconds: float
+    nodes: list[str] = Field(default_factory=list)
+    layers: list[str] = Field(default_factory=list)
+    provider: str | None = None
+
+
+class SensorSample(Record):
+    """What the system told during the measurement. Megahertz of the processors that run, degrees Celsius.
+
+    ``seconds`` since the measurement began; ``throttled`` counts the times that the system slowed its clock for heat.
+    """
+
+    seconds: float
+    clock: float | None = None
+    temperature: float | None = None
+    throttled: int | None = None
+
+
+class Failure(Record):
+    """A file that could not be measured in a runtime, and why. The others were measured all the same."""
+
+    file: str
+    runtime: str
+    target: str = "here"
+    threads: int
+    batch: int
+    kind: Literal["refused", "crashed", "hung", "unavailable", "disconnected"]
+    reason: str
+    hint: str | None = None
+
+
 class Profile(Record):
     """One file's figures. Times in milliseconds, memory in bytes, throughput in samples per second.
 
@@ -88,6 +128,7 @@ class Profile(Record):
     runs: int
     p50: Quantile
     p90: Quantile
+    p95: Quantile | None = Field(default=None, description="absent in reports of version 1")
     p99: Quantile
     mean: float
     throughput: float
@@ -96,6 +137,11 @@ class Profile(Record):
     peak_memory: int | None
     idle_memory: int | None
     samples: list[float] = Field(description="latencies in the order of measurement, thinned evenly to at most 2000")
+    target: str = Field(default="here", description="the device: its name in devices.yaml, its address, or 'here'")
+    operators: list[OperatorTime] = Field(default_factory=list)
+    no_operators: str | None = Field(default=None, description="why there is no breakdown into operators")
+    sensors: list[SensorSample] = Field(default_factory=list)
+    no_sensors: str | None = Field(default=None, description="why no clock or temperature was read")
 
     def incomparable(self, other: Profile) -> str | None:
         """Return why the latencies of two profiles must not be compared, or ``None`` where they may be."""
