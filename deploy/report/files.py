@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from compress.errors import InputError
 from compress.files import check_writable, write_text
 from deploy.report.schema import VERSION, Report
+from deploy.report.versions import OLDEST, upgraded
 
 AnyPath = str | os.PathLike[str]
 
@@ -22,7 +23,7 @@ def write_json(report: Report, path: AnyPath, *, overwrite: bool = True) -> None
 
 
 def read_json(path: AnyPath) -> Report:
-    """Read a report that :func:`write_json` wrote.
+    """Read a report that :func:`write_json` wrote, now or in an older version of this tool.
 
     Raises:
         InputError: the file is missing, not JSON, truncated, not a report, or from a newer version.
@@ -37,7 +38,7 @@ def read_json(path: AnyPath) -> Report:
         raise InputError(f"is not JSON, or is truncated ({error})", where=where, hint=hint) from error
     _check_version(data, where)
     try:
-        return Report.model_validate(data)
+        return Report.model_validate(upgraded(data))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "top level"
@@ -73,5 +74,5 @@ def _check_version(data: Any, where: str) -> None:
             where=where,
             hint="upgrade this tool",
         )
-    if version < 1:
+    if version < OLDEST:
         raise InputError(f"has report version {version}, which never existed", where=where)

@@ -1,4 +1,8 @@
-"""What a report holds, version 1. Absent parts are allowed everywhere, and ``missing`` says why they are absent."""
+"""What a report holds, version 2. Absent parts are allowed everywhere, and ``missing`` says why they are absent.
+
+These classes are the one description of the format: :mod:`deploy.report.documentation` writes ``docs/report.md`` and
+``docs/report.schema.json`` from them, and :mod:`deploy.report.versions` brings older reports to this version.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from deploy.compatibility.records import Matrix
 from deploy.environment import Environment
-from deploy.records import Comparison, Profile, Record, Verdict
+from deploy.records import Comparison, Conditions, Failure, Profile, Quantile, Record, Verdict
+from deploy.why.records import Explanation
 
-VERSION = 1
+VERSION = 2
 
 Section = Literal[
     "source",
@@ -18,11 +24,15 @@ Section = Literal[
     "figures",
     "accuracy",
     "latency",
+    "points",
     "layers",
     "verification",
     "engines",
     "profiles",
+    "failures",
     "comparison",
+    "matrix",
+    "why",
     "gate",
     "environment",
 ]
@@ -101,21 +111,51 @@ class Engine(Record):
     message: str | None = None
 
 
+class Point(Record):
+    """One configuration: a file as it was measured on one device, and what was done to make it.
+
+    ``accuracy`` is a share (0.91 is 91 %) of ``metric`` on ``data``; ``latency`` the p50 in milliseconds under
+    ``conditions``; ``size`` in bytes; ``macs`` at batch 1, after slicing. ``configuration`` holds what a reader needs
+    to make the file again: what was pruned and by which settings, pattern, precision. What is absent says why in
+    ``missing``, which maps a field's name to the reason.
+    """
+
+    name: str
+    role: Literal["baseline", "candidate"] = "candidate"
+    file: str
+    sha256: str | None = None
+    target: str = Field(default="here", description="the device, as in a profile")
+    accuracy: float | None = None
+    metric: str | None = None
+    data: str | None = None
+    latency: Quantile | None = None
+    conditions: Conditions | None = None
+    size: int | None = None
+    macs: int | None = None
+    params: int | None = None
+    configuration: dict[str, Any] = Field(default_factory=dict)
+    missing: dict[str, str] = Field(default_factory=dict)
+
+
 class Report(Record):
     """Everything that is known about one compression. ``missing`` maps a section to the reason for its absence."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     title: str
-    created: str | None = None
-    source: Source | None = None
-    result: Source | None = None
-    steps: list[StepRow] = Field(default_factory=list)
-    figures: list[FigureRow] = Field(default_factory=list)
-    layers: list[LayerRow] = Field(default_factory=list)
-    verification: list[Verification] = Field(default_factory=list)
-    engines: list[Engine] = Field(default_factory=list)
-    profiles: list[Profile] = Field(default_factory=list)
-    comparison: Comparison | None = None
-    gate: Verdict | None = None
-    environment: Environment | None = None
-    missing: dict[Section, str] = Field(default_factory=dict)
+    created: str | None = Field(default=None, description="ISO 8601")
+    source: Source | None = Field(default=None, description="what went in")
+    result: Source | None = Field(default=None, description="what came out")
+    steps: list[StepRow] = Field(default_factory=list, description="what was done, in order")
+    figures: list[FigureRow] = Field(default_factory=list, description="before and after")
+    points: list[Point] = Field(default_factory=list, description="every configuration that was measured")
+    layers: list[LayerRow] = Field(default_factory=list, description="in graph order")
+    verification: list[Verification] = Field(default_factory=list, description="outputs against the network's")
+    engines: list[Engine] = Field(default_factory=list, description="compiled, or why not")
+    profiles: list[Profile] = Field(default_factory=list, description="measurements, one for each file and condition")
+    failures: list[Failure] = Field(default_factory=list, description="what could not be measured, and why")
+    comparison: Comparison | None = Field(default=None, description="baseline and candidate in pairs")
+    matrix: Matrix | None = Field(default=None, description="which file runs where")
+    why: Explanation | None = Field(default=None, description="why it is as fast as it is")
+    gate: Verdict | None = Field(default=None, description="the decision on a regression")
+    environment: Environment | None = Field(default=None, description="the machine that made the report")
+    missing: dict[Section, str] = Field(default_factory=dict, description="section -> why it is absent")

@@ -12,6 +12,7 @@ from compress.errors import InputError
 from deploy import report
 from deploy.report.text import change, escape, number
 
+VERSION_1 = Path(__file__).parent / "data" / "report_v1.json"
 HOSTILE_TAGS = ("<script>document.title", "<img src=x")
 
 
@@ -41,7 +42,23 @@ def test_json_round_trip_keeps_everything(measured_report: report.Report, tmp_pa
     path = tmp_path / "report.json"
     report.write_json(measured_report, path)
     assert report.read_json(path) == measured_report
-    assert json.loads(path.read_text())["version"] == 1
+    assert json.loads(path.read_text())["version"] == report.VERSION
+
+
+def test_a_report_of_version_1_is_still_read_and_shown(tmp_path: Path) -> None:
+    written = json.loads(VERSION_1.read_text())
+    assert written["version"] == 1
+    read = report.read_json(VERSION_1)
+    assert read.version == report.VERSION
+    assert [profile.p50.value for profile in read.profiles] == [each["p50"]["value"] for each in written["profiles"]]
+    assert all(profile.p95 is None and profile.target == "here" for profile in read.profiles)
+    assert read.gate is not None
+    assert read.missing["engines"] == written["missing"]["engines"]
+    assert read.missing["matrix"] == "report version 1 did not hold it"
+    assert "Gate passed" in report.render_html(read)
+    again = tmp_path / "again.json"
+    report.write_json(read, again)
+    assert report.read_json(again) == read
 
 
 def test_json_keeps_figures_that_are_not_numbers(tmp_path: Path) -> None:
@@ -76,12 +93,14 @@ def test_truncated_json_is_one_line(measured_report: report.Report, share: float
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{"version": 2, "title": "t", "shiny": []}', "report version 2, this tool reads up to 1; upgrade"),
+        ('{"version": 3, "title": "t", "shiny": []}', "report version 3, this tool reads up to 2; upgrade"),
         ('{"version": true, "title": "t"}', "has no version"),
         ('{"version": 0, "title": "t"}', "never existed"),
         ('{"title": "t"}', "has no version"),
         ("[]", "has no version"),
         ('{"version": 1}', "title: Field required"),
+        ('{"version": 1, "title": "t", "missing": [1]}', "missing: Input should be a valid dictionary"),
+        ('{"version": 2, "title": "t", "points": [{"name": "a", "file": "a", "speed": 1}]}', "points.0.speed: Extra"),
         ('{"version": 1, "title": "t", "unknown": 1}', "unknown: Extra inputs"),
         ('{"version": 1, "title": "t", "layers": [{"name": 3}]}', "layers.0"),
         ("[" * 100_000, "is not JSON"),
