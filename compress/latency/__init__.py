@@ -1,0 +1,1 @@
+"""Cost models: what a layer of given widths and density takes on a runtime, from measurements."""

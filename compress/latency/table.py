@@ -1,0 +1,67 @@
+"""A table of one layer's latency over output channels, input channels and weight density, interpolated between.
+
+Source: Zhao et al. 2021 (JCW): latency is the sum over layers of a measured table, by trilinear interpolation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from compress.errors import InputError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+AXES = ("output channels", "input channels", "density")
+_SLACK = 1e-9
+
+
+class LatencyTable:
+    """Milliseconds at the crossings of three axes.
+
+    Args:
+        axes: three strictly ascending sequences: output channels, input channels, density. One of length 1 is a layer
+            that was measured at that value alone.
+        milliseconds: of shape (output channels, input channels, densities), finite and not negative.
+
+    Raises:
+        InputError: an axis or the shape of the values is wrong.
+    """
+
+    def __init__(self, axes: tuple[Array, Array, Array], milliseconds: Array) -> None:
+        self.axes = tuple(np.asarray(axis, dtype=float) for axis in axes)
+        self.milliseconds = np.asarray(milliseconds, dtype=float)
+        for name, axis in zip(AXES, self.axes, strict=True):
+            if axis.ndim != 1 or axis.size == 0 or not np.isfinite(axis).all() or (np.diff(axis) <= 0).any():
+                raise InputError(f"the {name} of a latency table do not ascend: {axis.tolist()}")
+        wanted = tuple(axis.size for axis in self.axes)
+        if self.milliseconds.shape != wanted:
+            raise InputError(f"a latency table of shape {self.milliseconds.shape} has axes of lengths {wanted}")
+        if not np.isfinite(self.milliseconds).all() or (self.milliseconds < 0).any():
+            raise InputError("a latency table holds times that are negative or not finite")
+
+    def __call__(self, output_channels: float, input_channels: float, density: float) -> float:
+        """Return milliseconds, exact at the measured points and for any function linear in each of the three.
+
+        Raises:
+            InputError: outside what was measured, on any axis.
+        """
+        values = self.milliseconds
+        for name, axis, at in zip(AXES, self.axes, (output_channels, input_channels, density), strict=True):
+            low, share = _place(name, axis, at)
+            values = values[low] if share == 0 else (1 - share) * values[low] + share * values[low + 1]
+        return float(values)
+
+
+def _place(name: str, axis: Array, at: float) -> tuple[int, float]:
+    """The index of the measured value at or below ``at``, and the share of the way to the next."""
+    slack = _SLACK * max(1.0, abs(float(axis[-1])))
+    if not axis[0] - slack <= at <= axis[-1] + slack:
+        raise InputError(
+            f"{name} of {at:g} are outside what was measured ({axis[0]:g} to {axis[-1]:g})",
+            hint="calibrate over a wider range; a latency is not guessed",
+        )
+    at = float(np.clip(at, axis[0], axis[-1]))
+    low = min(int(np.searchsorted(axis, at, side="right")) - 1, axis.size - 2) if axis.size > 1 else 0
+    return low, 0.0 if axis.size == 1 else float((at - axis[low]) / (axis[low + 1] - axis[low]))

@@ -1,0 +1,1 @@
+"""Evolutionary search over what to remove: encodings, variation, sorting, selection, and what a front is worth."""
