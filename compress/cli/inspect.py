@@ -9,7 +9,7 @@ import click
 
 from compress.cli.console import Console
 from compress.cli.options import force_option, json_option, loading_options, take
-from compress.cli.outputs import report_outputs
+from compress.cli.outputs import page_outputs
 
 EXAMPLES = """\b
 Examples:
@@ -26,7 +26,7 @@ Examples:
 @click.option("--verify", is_flag=True, help="Permute every group of channels and compare the function in float64.")
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Show these layers as pruning with --ignore would.")
 @loading_options
-@report_outputs
+@page_outputs
 @force_option
 @json_option
 def command(file: Path, as_json: bool, **options: Any) -> None:

@@ -9,26 +9,38 @@ from typing import Any, TypeVar
 import click
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-SUFFIXES = (".html", ".json")
+PAGE = (".html", ".json")
+REPORT = (".html", ".md", ".json")
 
 
 def report_outputs(function: Decorated) -> Decorated:
-    """``-o report.html``, ``-o report.json``: repeatable, passed on as ``outputs``."""
-    option = click.option(
+    """``-o report.html``, ``-o report.md`` (for pull requests), ``-o report.json``; passed on as ``outputs``."""
+    return _outputs(REPORT)(function)
+
+
+def page_outputs(function: Decorated) -> Decorated:
+    """``-o page.html``, ``-o page.json``; passed on as ``outputs``."""
+    return _outputs(PAGE)(function)
+
+
+def _outputs(suffixes: tuple[str, ...]) -> Callable[[Decorated], Decorated]:
+    named = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+
+    def known(_context: click.Context, _parameter: click.Parameter, values: tuple[Path, ...]) -> tuple[Path, ...]:
+        for path in values:
+            if path.suffix not in suffixes:
+                raise click.BadParameter(f"{path}: a report is written as {named}")
+        if len(set(values)) < len(values):
+            raise click.BadParameter("the same file is named twice")
+        return values
+
+    return click.option(
         "-o",
         "--output",
         "outputs",
         multiple=True,
         type=click.Path(path_type=Path),
-        callback=_known,
-        metavar="FILE.html|.json",
+        callback=known,
+        metavar=f"FILE{'|'.join(suffixes)}",
         help="Write a report; the ending decides the form; repeatable.",
     )
-    return option(function)
-
-
-def _known(_context: click.Context, _parameter: click.Parameter, values: tuple[Path, ...]) -> tuple[Path, ...]:
-    for path in values:
-        if path.suffix not in SUFFIXES:
-            raise click.BadParameter(f"{path}: a report is written as {' or '.join(SUFFIXES)}")
-    return values

@@ -19,7 +19,7 @@ from compress.cli.options import (
     restart_option,
     take,
 )
-from compress.cli.outputs import report_outputs
+from compress.cli.outputs import page_outputs
 from compress.pipeline.tables import metric, percent
 
 EXAMPLES = """\b
@@ -51,7 +51,7 @@ Examples:
     "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Of the validation part of --data."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For samples and inputs.")
-@report_outputs
+@page_outputs
 @force_option
 @restart_option
 @json_option

@@ -87,11 +87,10 @@ def run(request: ReportRequest, screen: Screen) -> Report:
 
 def write(report: Report, paths: Sequence[Path], *, overwrite: bool) -> None:
     """Write ``report`` to every path; the ending decides the form."""
-    from deploy.report import write_html, write_json
+    from deploy import report as reports
 
     for path in paths:
-        writer = write_html if path.suffix == ".html" else write_json
-        writer(report, path, overwrite=overwrite)
+        reports.write(report, path, overwrite=overwrite)
 
 
 def from_profiles(profiles: Sequence[Profile]) -> Report:

@@ -1,8 +1,8 @@
-"""The report: one JSON file for machines, one self-contained HTML page for people."""
+"""The report: JSON for machines, one self-contained HTML page for people, Markdown for pull requests."""
 
 from __future__ import annotations
 
-from deploy.report.files import read_json, render_html, write_html, write_json
+from deploy.report.files import read_json, render_html, render_markdown, write, write_html, write_json, write_markdown
 from deploy.report.rows import latency_rows
 from deploy.report.schema import (
     VERSION,
@@ -29,6 +29,9 @@ __all__ = [
     "latency_rows",
     "read_json",
     "render_html",
+    "render_markdown",
+    "write",
     "write_html",
     "write_json",
+    "write_markdown",
 ]

@@ -64,6 +64,35 @@ def write_html(report: Report, path: AnyPath, *, overwrite: bool = True) -> None
     write_text(path, render_html(report), overwrite=overwrite)
 
 
+def render_markdown(report: Report) -> str:
+    """Return ``report`` as GitHub-flavoured Markdown for a pull request: verdict first, details folded."""
+    from deploy.report.markdown import render
+
+    return render(report)
+
+
+def write_markdown(report: Report, path: AnyPath, *, overwrite: bool = True) -> None:
+    """Write ``report`` as Markdown, atomically. Raises :class:`InputError` where ``path`` cannot be written."""
+    check_writable(path, overwrite=overwrite)
+    write_text(path, render_markdown(report), overwrite=overwrite)
+
+
+WRITERS = {".html": write_html, ".md": write_markdown, ".json": write_json}
+
+
+def write(report: Report, path: AnyPath, *, overwrite: bool = True) -> None:
+    """Write ``report`` in the form that the ending of ``path`` names: ``.html``, ``.md`` or ``.json``.
+
+    Raises:
+        InputError: another ending, or ``path`` cannot be written.
+        UnavailableError: as :func:`write_html`.
+    """
+    writer = WRITERS.get(Path(path).suffix)
+    if writer is None:
+        raise InputError("a report ends in .html, .md or .json", where=str(path), hint="choose one of these endings")
+    writer(report, path, overwrite=overwrite)
+
+
 def _check_version(data: Any, where: str) -> None:
     version = data.get("version") if isinstance(data, dict) else None
     if isinstance(version, bool) or not isinstance(version, int):

@@ -28,7 +28,7 @@ def render(report: Report) -> str:
     created = f" · {escape(report.created)}" if report.created else ""
     inside = (
         f'<header>\n<p class="eyebrow">{escape(report.title)}{created}</p>\n'
-        f"<h1>{summary.headline(report)}</h1>\n{summary.banner(report)}\n{summary.tiles(report)}\n</header>\n"
+        f"<h1>{escape(summary.headline(report))}</h1>\n{summary.banner(report)}\n{summary.tiles(report)}\n</header>\n"
         f"{body}\n<footer>Report version {VERSION}. {COMPLETE}</footer>"
     )
     return document(report.title, inside, scripts=drawing(charts))

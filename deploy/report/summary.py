@@ -25,7 +25,7 @@ def find(report: Report, word: str) -> FigureRow | None:
 
 
 def headline(report: Report) -> str:
-    """Return the one sentence that says what came of it, as HTML."""
+    """Return the one sentence that says what came of it, as plain text."""
     changes = [part for part in (_less(report), _speed(report)) if part]
     if not changes and find(report, "accuracy") is None:
         return _profiled(report)
@@ -34,13 +34,17 @@ def headline(report: Report) -> str:
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def banner(report: Report) -> str:
-    """Return the gate's verdict as a coloured line, or why there is none."""
+def verdict(report: Report) -> tuple[str, str, str]:
+    """Return the gate's verdict as tone (``good``, ``bad``, ``unsure``, ``none``), title and plain text."""
     if report.gate is None:
-        reason = report.missing.get("gate", "the gate was not run")
-        return f'<p class="banner none"><strong>No gate verdict:</strong> <span>{escape(reason)}</span></p>'
+        return "none", "No gate verdict", report.missing.get("gate", "the gate was not run")
     tone, title = _VERDICTS[report.gate.status]
-    text = report.gate.text.partition(": ")[2] or report.gate.text
+    return tone, title, report.gate.text.partition(": ")[2] or report.gate.text
+
+
+def banner(report: Report) -> str:
+    """Return the gate's verdict as a coloured line, or why there is none, as HTML."""
+    tone, title, text = verdict(report)
     return f'<p class="banner {tone}"><strong>{title}:</strong> <span>{escape(text)}</span></p>'
 
 
@@ -119,7 +123,7 @@ def _profiled(report: Report) -> str:
     if not report.profiles:
         return "No figures before and after were given."
     best = min(report.profiles, key=lambda profile: profile.p50.value)
-    takes = f"{escape(best.file.name)} takes {escape(number(best.p50.value, 'ms'))}"
+    takes = f"{best.file.name} takes {number(best.p50.value, 'ms')}"
     return f"{takes}." if len(report.profiles) == 1 else f"Of {len(report.profiles)} files, {takes}, the least."
 
 
@@ -128,6 +132,6 @@ def _accuracy(report: Report) -> str:
     values = _both(row)
     if values is None or row is None:
         reason = (row.missing if row else None) or report.missing.get("accuracy", "not measured")
-        return f"accuracy unknown ({escape(reason.removeprefix('accuracy unknown: '))})"
+        return f"accuracy unknown ({reason.removeprefix('accuracy unknown: ')})"
     name = row.name.replace("-", "\N{NON-BREAKING HYPHEN}")
-    return f"{escape(name)} {escape(number(values[0], row.unit))} → {escape(number(values[1], row.unit))}"
+    return f"{name} {number(values[0], row.unit)} → {number(values[1], row.unit)}"
