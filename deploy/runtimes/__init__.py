@@ -1,33 +1,35 @@
-"""The runtimes that deployment files can be measured in, one file each."""
+"""The runtimes that deployment files can be measured in, one file each.
+
+Third parties add one by an entry point of the group ``compress.runtimes``, whose name is the runtime's and whose value
+is a subclass of :class:`Runtime`; :mod:`deploy.runtimes.certify` tells them whether it keeps the contract.
+"""
 
 from __future__ import annotations
 
 import difflib
 
 from compress.errors import InputError, UnavailableError
-from deploy.runtimes.base import Description, InputSpec, Runtime, Session
-from deploy.runtimes.onnxruntime_cpu import OnnxRuntimeCpu
+from deploy.runtimes import registry
+from deploy.runtimes.base import Array, Description, InputSpec, OperatorTiming, Runtime, Session
+from deploy.runtimes.registry import GROUP
 
-__all__ = ["Description", "InputSpec", "Runtime", "Session", "available", "get", "names"]
-
-_DRIVEN: dict[str, type[Runtime]] = {OnnxRuntimeCpu.name: OnnxRuntimeCpu}
-# Names that mean something to users; asking for one is a question of availability, not a typing mistake.
-_KNOWN = (
-    "onnxruntime-cuda",
-    "onnxruntime-tensorrt",
-    "onnxruntime-openvino",
-    "onnxruntime-xnnpack",
-    "onnxruntime-coreml",
-    "openvino",
-    "tensorrt",
-    "tensorrt-rtx",
-)
+__all__ = [
+    "GROUP",
+    "Array",
+    "Description",
+    "InputSpec",
+    "OperatorTiming",
+    "Runtime",
+    "Session",
+    "available",
+    "get",
+    "names",
+]
 
 
 def names() -> dict[str, str | None]:
     """Return every known runtime name with ``None`` where it can be used here, else the reason why not."""
-    reasons: dict[str, str | None] = {name: kind().why_not() for name, kind in _DRIVEN.items()}
-    return reasons | dict.fromkeys(_KNOWN, "this version has no driver for it")
+    return {name: registry.reason(found) for name, found in registry.known().items()}
 
 
 def available() -> list[str]:
@@ -42,14 +44,15 @@ def get(name: str) -> Runtime:
         InputError: no runtime is called that.
         UnavailableError: the runtime is known, but cannot be used here; the message lists those that can.
     """
-    reasons = names()
-    if name not in reasons:
-        near = difflib.get_close_matches(name, reasons, n=1)
+    known = registry.known()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"no runtime is called {name!r}", hint=f"{meant}known are {', '.join(reasons)}")
-    if reasons[name] is not None:
+        raise InputError(f"no runtime is called {name!r}", hint=f"{meant}known are {', '.join(known)}")
+    reason = registry.reason(known[name])
+    if reason is not None:
         here = ", ".join(available()) or "none"
         raise UnavailableError(
-            f"runtime {name} is not available here ({reasons[name]})", hint=f"available on this machine: {here}"
+            f"runtime {name} is not available here ({reason})", hint=f"available on this machine: {here}"
         )
-    return _DRIVEN[name]()
+    return registry.make(known[name])

@@ -1,0 +1,191 @@
+"""The wiring of an ONNX file: names of nodes, values and weights. Weights themselves are never read.
+
+A reader of the few fields that are needed (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto): it runs where the
+onnx package is not installed, and on files of any size.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from compress.errors import InputError
+
+LAYER = "compress.layer"
+"""Of a node's metadata: the layer of the checkpoint that it was exported from."""
+
+# Numbers of fields: ModelProto.graph; GraphProto.node, initializer, input, output, sparse_initializer; NodeProto.input,
+# output, name, op_type, attribute, domain, metadata_props; TensorProto.name; SparseTensorProto.values;
+# AttributeProto.name, i, g, graphs; ValueInfoProto.name; StringStringEntryProto.key, value.
+_GRAPH = 7
+_NODE, _INITIALIZER, _INPUT, _OUTPUT, _SPARSE = 1, 5, 11, 12, 15
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OPERATOR, _ATTRIBUTE, _DOMAIN, _METADATA = 1, 2, 3, 4, 5, 7, 9
+_TENSOR_NAME, _SPARSE_VALUES = 8, 1
+_SUBGRAPH, _SUBGRAPHS = 6, 11
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node: ``reads`` lists its inputs, and what its subgraphs take from outside; absent inputs are left out."""
+
+    name: str
+    operator: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    domain: str = ""
+    layer: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The main graph of an ONNX file, its nodes in the file's order (which is topological)."""
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    weights: frozenset[str]
+    uses: Counter[str] = field(default_factory=Counter)
+    """How many nodes read each value."""
+
+    def layers_of(self, node: Node) -> tuple[str, ...]:
+        """Return the checkpoint's layers whose weights ``node`` reads, by its metadata or by their parameters' names.
+
+        A weight that several nodes read is one that equal parameters of several layers became: it says nothing.
+        """
+        if node.layer:
+            return (node.layer,)
+        owners = [name.rpartition(".") for name in node.reads if name in self.weights and self.uses[name] == 1]
+        return tuple(dict.fromkeys(layer for layer, _, kind in owners if layer and kind.isidentifier()))
+
+
+def read(path: str | os.PathLike[str]) -> Graph:
+    """Read the wiring of the ONNX file ``path``. Its nodes get names where it has none: ``Conv#3`` is the fourth node.
+
+    Raises:
+        InputError: the file cannot be read, or is damaged.
+    """
+    where = os.fspath(path)
+    try:
+        if not Path(path).stat().st_size:
+            raise InputError("is empty", where=where, hint="export it again")
+        with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _parse(data)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror or error})", where=where) from error
+    except (ValueError, IndexError) as error:
+        raise InputError("is not an ONNX file, or is truncated", where=where, hint="export it again") from error
+
+
+def _parse(data: mmap.mmap) -> Graph:
+    graphs = [span for number, span in _fields(data, 0, len(data)) if number == _GRAPH]
+    if not graphs:
+        raise ValueError("no graph")
+    nodes: list[Node] = []
+    names: dict[int, list[str]] = {_INITIALIZER: [], _INPUT: [], _OUTPUT: [], _SPARSE: []}
+    for number, (start, end) in _fields(data, *graphs[-1]):
+        if number == _NODE:
+            nodes.append(_node(data, start, end, len(nodes)))
+        elif number in names:
+            names[number].append(_named(data, start, end, number))
+    weights = frozenset(names[_INITIALIZER] + names[_SPARSE])
+    uses = Counter(name for node in nodes for name in dict.fromkeys(node.reads))
+    return Graph(tuple(nodes), tuple(names[_INPUT]), tuple(names[_OUTPUT]), weights, uses)
+
+
+def _node(data: mmap.mmap, start: int, end: int, position: int) -> Node:
+    reads: list[str] = []
+    writes: list[str] = []
+    texts = {_NODE_NAME: "", _OPERATOR: "", _DOMAIN: ""}
+    layer = ""
+    for number, (first, last) in _fields(data, start, end):
+        if number == _NODE_INPUT:
+            reads.append(_text(data, first, last))
+        elif number == _NODE_OUTPUT:
+            writes.append(_text(data, first, last))
+        elif number in texts:
+            texts[number] = _text(data, first, last)
+        elif number == _ATTRIBUTE:
+            reads += _captured(data, first, last)
+        elif number == _METADATA:
+            entry = {key: _text(data, *span) for key, span in _fields(data, first, last)}
+            layer = entry.get(2, "") if entry.get(1) == LAYER else layer
+    return Node(
+        texts[_NODE_NAME] or f"{texts[_OPERATOR]}#{position}",
+        texts[_OPERATOR],
+        tuple(name for name in reads if name),
+        tuple(name for name in writes if name),
+        texts[_DOMAIN],
+        layer,
+    )
+
+
+def _captured(data: mmap.mmap, start: int, end: int) -> list[str]:
+    """What the graphs in an attribute read, and do not make themselves."""
+    outside: list[str] = []
+    for number, (first, last) in _fields(data, start, end):
+        if number not in (_SUBGRAPH, _SUBGRAPHS):
+            continue
+        made: set[str] = set()
+        read: list[str] = []
+        for kind, (begin, stop) in _fields(data, first, last):
+            if kind == _NODE:
+                node = _node(data, begin, stop, 0)
+                made.update(node.writes)
+                read += node.reads
+            elif kind in (_INITIALIZER, _INPUT, _SPARSE):
+                made.add(_named(data, begin, stop, kind))
+            elif kind == _OUTPUT:
+                read.append(_named(data, begin, stop, kind))
+        outside += [name for name in read if name not in made]
+    return outside
+
+
+def _named(data: mmap.mmap, start: int, end: int, kind: int) -> str:
+    """The name of a tensor, a sparse tensor or a declared value."""
+    if kind == _SPARSE:
+        values = [span for number, span in _fields(data, start, end) if number == _SPARSE_VALUES]
+        return _named(data, *values[0], _INITIALIZER) if values else ""
+    wanted = _TENSOR_NAME if kind == _INITIALIZER else 1
+    return next((_text(data, *span) for number, span in _fields(data, start, end) if number == wanted), "")
+
+
+def _text(data: mmap.mmap, start: int, end: int) -> str:
+    return data[start:end].decode("utf-8", "replace")
+
+
+def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield the number and place of each length-delimited field of the message in ``data[start:end]``."""
+    while start < end:
+        tag, start = _varint(data, start)
+        kind = tag & 7
+        if kind == 2:
+            length, start = _varint(data, start)
+            if start + length > end:
+                raise ValueError("truncated")
+            yield tag >> 3, (start, start + length)
+            start += length
+        elif kind == 0:
+            start = _varint(data, start)[1]
+        elif kind in (1, 5):
+            start += 8 if kind == 1 else 4
+        else:
+            raise ValueError("no protobuf")
+    if start > end:
+        raise ValueError("truncated")
+
+
+def _varint(data: mmap.mmap, start: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[start]
+        start += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, start
+        shift += 7
+        if shift > 63:
+            raise ValueError("no protobuf")
