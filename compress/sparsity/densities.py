@@ -9,8 +9,8 @@ import torch
 from compress.errors import PlanError
 from compress.masks import Mask
 from compress.program import Program
-from compress.sparsity.layers import maskable_layers
-from compress.sparsity.patterns import pattern_named
+from compress.sparsity.layers import MaskableLayer, maskable_layers
+from compress.sparsity.patterns import Pattern, pattern_named
 
 
 def masks_of(
@@ -27,21 +27,33 @@ def masks_of(
     Raises:
         PlanError: a weight that is none of the network's maskable ones, or a density out of range.
     """
-    layers = {layer.weight: layer for layer in maskable_layers(program)}
+    layers = checked_layers(program, densities)
     shape, tensors = pattern_named(pattern), program.tensors
-    found: dict[str, Mask] = {}
+    return {
+        name: Mask(largest_units(tensors[name].detach(), layers[name], shape, density, norm), pattern)
+        for name, density in densities.items()
+        if density < 1
+    }
+
+
+def checked_layers(program: Program, densities: Mapping[str, float]) -> dict[str, MaskableLayer]:
+    """Return the layers of these weights, by the weight's name. Raises :class:`PlanError` as :func:`masks_of`."""
+    layers = {layer.weight: layer for layer in maskable_layers(program)}
     for name, density in densities.items():
         if name not in layers:
             raise PlanError(f"{name!r} is no weight that can be masked")
         if not 0 < density <= 1:
             raise PlanError(f"a density of {density:g} for {name!r} is not above 0 and at most 1")
-        if density < 1:
-            layout = layers[name].layout
-            opened = layout.opened(tensors[name].detach())
-            sums = shape.sums(opened.abs().double() ** norm)
-            kept = torch.zeros(sums.numel(), dtype=torch.bool)
-            count = max(1, round(density * sums.numel()))
-            kept[torch.argsort(sums.reshape(-1), descending=True, stable=True)[:count]] = True
-            spread = shape.spread(kept.reshape(sums.shape), opened)
-            found[name] = Mask(layout.closed(spread, tensors[name].shape), pattern)
-    return found
+    return {name: layers[name] for name in densities}
+
+
+def largest_units(
+    values: torch.Tensor, layer: MaskableLayer, pattern: Pattern, density: float, norm: int
+) -> torch.Tensor:
+    """Return which elements (bool, of the shape of ``values``) lie in the ``density`` largest units, on the CPU."""
+    opened = layer.layout.opened(values)
+    sums = pattern.sums(opened.abs().double() ** norm).cpu()
+    kept = torch.zeros(sums.numel(), dtype=torch.bool)
+    count = max(1, round(density * sums.numel()))
+    kept[torch.argsort(sums.reshape(-1), descending=True, stable=True)[:count]] = True
+    return layer.layout.closed(pattern.spread(kept.reshape(sums.shape), opened), tuple(values.shape))
