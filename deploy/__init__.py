@@ -3,6 +3,7 @@
 Works on files only and imports no torch, so that it fits on the device a file is meant for::
 
     deploy.profile("small.onnx", runtime="onnxruntime-cpu", threads=1)  -> Profile
+    deploy.measure(files, runtimes=..., threads=(1, 2))                 -> Measured (profiles, failures)
     deploy.compare("base.onnx", "small.onnx")                           -> Comparison
     deploy.gate("base.onnx", "small.onnx", max_regression=0.05)         -> Verdict (.exit_code 0, 1 or 3)
     deploy.report.write_html(report, "report.html")
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from deploy.comparing import compare
     from deploy.environment import Environment
     from deploy.gating import gate
+    from deploy.measuring import Measured, measure
     from deploy.profiling import profile
     from deploy.records import Comparison, Conditions, Profile, Verdict
 
@@ -25,11 +27,13 @@ __all__ = [
     "Comparison",
     "Conditions",
     "Environment",
+    "Measured",
     "Profile",
     "Verdict",
     "compare",
     "environment",
     "gate",
+    "measure",
     "profile",
     "report",
     "runtimes",
@@ -39,10 +43,12 @@ _HOME = {
     "Comparison": "deploy.records",
     "Conditions": "deploy.records",
     "Environment": "deploy.environment",
+    "Measured": "deploy.measuring",
     "Profile": "deploy.records",
     "Verdict": "deploy.records",
     "compare": "deploy.comparing",
     "gate": "deploy.gating",
+    "measure": "deploy.measuring",
     "profile": "deploy.profiling",
 }
 

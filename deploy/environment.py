@@ -1,15 +1,10 @@
-"""The machine a measurement was made on, in as far as it can change the result. No host, user or path names."""
+"""The record of the machine that a measurement was made on; :mod:`deploy.machine` asks the machine."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
-from pathlib import Path
-
 from pydantic import BaseModel, ConfigDict
 
-_PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino", "tensorrt", "plotly", "pydantic")
+from deploy import machine
 
 
 class Environment(BaseModel):
@@ -31,47 +26,9 @@ class Environment(BaseModel):
 
 def capture() -> Environment:
     """Return the environment of this process as it is now."""
-    cores = os.cpu_count() or 1
-    return Environment(
-        processor=processor(),
-        architecture=platform.machine(),
-        logical_cores=cores,
-        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
-        memory=_memory(),
-        system=f"{platform.system()} {platform.release()}",
-        python=platform.python_version(),
-        governor=_first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
-        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        versions=_versions(),
-    )
+    return Environment.model_validate(machine.facts())
 
 
 def processor() -> str:
     """Return the processor's name, or its architecture where the system does not tell."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("model name", "Model") and value.strip():
-                return value.strip()
-    return platform.processor() or platform.machine()
-
-
-def _versions() -> dict[str, str]:
-    installed: dict[str, str] = {}
-    for name in _PACKAGES:
-        try:
-            installed[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return installed
-
-
-def _memory() -> int | None:
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
-        return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _first_line(path: Path) -> str | None:
-    return path.read_text(errors="replace").strip() if path.is_file() else None
+    return machine.processor()

@@ -7,20 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import overload
 
-from deploy import environment
-from deploy.environment import Environment
-from deploy.modelfile import inspect
-from deploy.probing import Probe, probe
-from deploy.records import Methodology, Profile, Quantile, WarmUp
-from deploy.sessions import INPUTS_TEXT, Bench, Request, check_positive, open_bench, thinned
-from deploy.statistics import quantile_interval
-from deploy.timing import Progress, Warmth, interleaved, silent, warm_up
-
-_PROBE_SHARE = 0.2
-_FEWEST_ROUNDS = 5
-_MOST_ROUNDS = 20_000
-
-AnyPath = str | os.PathLike[str]
+from compress.errors import CompressError, InputError, UnavailableError
+from deploy.measuring import AnyPath, measure
+from deploy.records import Failure, Profile
+from deploy.timing import Progress, silent
 
 
 @overload
@@ -78,82 +68,27 @@ def profile(
         InputError: a file is missing, damaged, crashes or does not run; a size is missing; an argument is wrong.
         UnavailableError: the runtime is not available on this machine.
     """
-    files = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
-    request = Request(runtime, threads, batch, sizes, seed)
-    request.check()
-    check_positive(seconds=seconds)
-    inspected = [inspect(path) for path in files]
-    probes: list[Probe] = []
-    for index, path in enumerate(files):
-        progress(_PROBE_SHARE * index / len(files), f"loading {path.name} in a fresh process")
-        probes.append(probe(path, runtime=runtime, threads=threads, batch=batch, sizes=sizes, seed=seed))
-    benches = [open_bench(path, request, file) for path, file in zip(files, inspected, strict=True)]
-    profiles = _measure(benches, probes, seconds, seed, progress)
-    return profiles[0] if isinstance(paths, str | os.PathLike) else profiles
-
-
-def _measure(
-    benches: Sequence[Bench], probes: Sequence[Probe], seconds: float, seed: int, progress: Progress
-) -> list[Profile]:
-    calls = [bench.call for bench in benches]
-    if not calls:
+    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not files:
         return []
-    around = environment.capture()
-    progress(_PROBE_SHARE, "warming up")
-    warmth = warm_up(calls, limit=seconds * len(calls), seed=seed)
-    latencies = interleaved(
-        calls,
-        seconds=seconds * len(calls),
-        fewest=_FEWEST_ROUNDS,
-        most=_MOST_ROUNDS,
+    measured = measure(
+        files,
+        runtimes=[runtime],
+        threads=[threads],
+        batches=[batch],
+        sizes=sizes,
+        seconds=seconds,
         seed=seed,
-        progress=lambda share, what: progress(_PROBE_SHARE + (1 - _PROBE_SHARE) * share, what),
+        keep_going=False,
+        progress=progress,
     )
-    progress(1.0, "measured")
-    methodology = _methodology(len(calls), seed)
-    return [
-        _profile(bench, measured, series, methodology, around, warmth)
-        for bench, measured, series in zip(benches, probes, latencies, strict=True)
-    ]
+    if measured.failures:
+        raise _error(measured.failures[0], files)
+    return measured.profiles[0] if isinstance(paths, str | os.PathLike) else measured.profiles
 
 
-def _methodology(files: int, seed: int) -> Methodology:
-    alone = "one file, repeated"
-    together = f"{files} files interleaved, a new random order in every round"
-    return Methodology(
-        order=alone if files == 1 else together,
-        inputs=INPUTS_TEXT,
-        warmup="until the last half of the runs shows no trend (Mann-Kendall, 5 %), for at most the measuring time",
-        intervals="order statistics, 95 %, no distribution assumed, runs taken as independent",
-        seed=seed,
-    )
-
-
-def _profile(
-    bench: Bench, measured: Probe, series: list[float], methodology: Methodology, around: Environment, warmth: Warmth
-) -> Profile:
-    milliseconds = [value * 1e3 for value in series]
-    mean = sum(milliseconds) / len(milliseconds)
-    return Profile(
-        file=bench.file,
-        conditions=bench.conditions,
-        methodology=methodology,
-        environment=around,
-        warmup=WarmUp(runs=warmth.runs, seconds=warmth.seconds, stationary=warmth.stationary),
-        runs=len(milliseconds),
-        p50=_quantile(milliseconds, 0.50),
-        p90=_quantile(milliseconds, 0.90),
-        p99=_quantile(milliseconds, 0.99),
-        mean=mean,
-        throughput=bench.conditions.batch * 1e3 / mean,
-        load_time=measured.load_time,
-        first_inference=measured.first_inference,
-        peak_memory=measured.peak_memory,
-        idle_memory=measured.idle_memory,
-        samples=thinned(milliseconds),
-    )
-
-
-def _quantile(milliseconds: list[float], q: float) -> Quantile:
-    interval = quantile_interval(milliseconds, q)
-    return Quantile(value=interval.value, low=interval.low, high=interval.high)
+def _error(failure: Failure, files: Sequence[AnyPath]) -> CompressError:
+    if failure.kind == "unavailable":
+        return UnavailableError(failure.reason, hint=failure.hint)
+    where = next(os.fspath(path) for path in files if Path(path).name == failure.file)
+    return InputError(failure.reason, where=where, hint=failure.hint)

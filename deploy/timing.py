@@ -26,6 +26,19 @@ class Warmth:
     stationary: bool
 
 
+class Observer:
+    """Told what happens between timed calls, never during one. This one does nothing."""
+
+    def before_call(self, index: int, share: float) -> None:
+        """The call numbered ``index`` comes next; ``share`` of the measurement is done (0 to 1)."""
+
+    def after_round(self) -> None:
+        """Every call has run once more."""
+
+
+NOBODY = Observer()
+
+
 def silent(fraction: float, what: str) -> None:
     """Report progress to nobody."""
 
@@ -37,7 +50,7 @@ def time_once(call: Call) -> float:
     return (time.perf_counter_ns() - start) * 1e-9
 
 
-def warm_up(calls: Sequence[Call], *, limit: float, seed: int) -> Warmth:
+def warm_up(calls: Sequence[Call], *, limit: float, seed: int, observer: Observer = NOBODY) -> Warmth:
     """Run all ``calls`` interleaved until the last half of every one's latencies shows no trend.
 
     Tested (Mann-Kendall) after 40, 60, 90 ... rounds, a geometric grid, so that the window grows with the drift it
@@ -48,7 +61,9 @@ def warm_up(calls: Sequence[Call], *, limit: float, seed: int) -> Warmth:
     start = time.perf_counter()
     due = _FIRST_TEST
     while True:
+        share = min((time.perf_counter() - start) / limit, 1.0)
         for index in order.sample(range(len(calls)), len(calls)):
+            observer.before_call(index, share)
             series[index].append(time_once(calls[index]))
         runs, spent = len(series[0]), time.perf_counter() - start
         if runs >= due:
@@ -60,7 +75,7 @@ def warm_up(calls: Sequence[Call], *, limit: float, seed: int) -> Warmth:
 
 
 def interleaved(
-    calls: Sequence[Call], *, seconds: float, fewest: int, most: int, seed: int, progress: Progress = silent
+    calls: Sequence[Call], *, seconds: float, fewest: int, most: int, seed: int, observer: Observer = NOBODY
 ) -> list[list[float]]:
     """Run rounds of every call once, each round in a new random order, and return the latencies in seconds per call.
 
@@ -68,16 +83,16 @@ def interleaved(
     """
     order = random.Random(seed)
     series: list[list[float]] = [[] for _ in calls]
-    start, shown = time.perf_counter(), 0.0
+    start = time.perf_counter()
     for done in range(most):
         spent = time.perf_counter() - start
         if spent > seconds and done >= fewest:
             break
+        share = max(done / most, min(spent / seconds, 1.0))
         for index in order.sample(range(len(calls)), len(calls)):
+            observer.before_call(index, share)
             series[index].append(time_once(calls[index]))
-        if spent - shown > 0.1:
-            shown = spent
-            progress(max(done / most, min(spent / seconds, 1.0)), "measuring")
+        observer.after_round()
     return series
 
 

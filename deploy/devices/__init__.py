@@ -1,0 +1,1 @@
+"""Where files can be measured: here, or on another machine."""

@@ -1,0 +1,45 @@
+"""This machine as a device: the runner in a process beside this one."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import tempfile
+from pathlib import Path
+
+from deploy.devices.base import Device
+from deploy.devices.talking import talk
+from deploy.runner import children
+from deploy.runner.protocol import Answer, MeasureRequest
+from deploy.timing import Progress, silent
+
+
+class LocalDevice(Device):
+    """Measures here."""
+
+    name = "here"
+
+    def measure(self, request: MeasureRequest, progress: Progress = silent) -> Answer:
+        files = [str(Path(file).resolve()) for file in request.files]
+        return self._talk(dataclasses.replace(request, files=files), progress)
+
+    def describe(self) -> Answer:
+        return self._talk(None, silent)
+
+    def _talk(self, request: MeasureRequest | None, progress: Progress) -> Answer:
+        with tempfile.TemporaryFile("w+", errors="replace") as words:
+            process = subprocess.Popen(
+                children.command("deploy.runner"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=words,
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,  # an interrupt at the keyboard is for this process, which then ends that one
+            )
+
+            def last_words() -> str:
+                words.seek(0)
+                return words.read()
+
+            return talk(process, request, progress, name=self.name, last_words=last_words)
