@@ -124,7 +124,7 @@ def operators(arguments: Mapping[str, Any], reporter: Reporter) -> list[dict[str
     reporter.say(0.3, f"timing the operators of {Path(path).name}")
     return [
         {**dataclasses.asdict(timing), "nodes": list(timing.nodes), "layers": list(timing.layers)}
-        for timing in session.operator_times(feeds)  # type: ignore[attr-defined]  # on its way
+        for timing in session.operator_times(feeds)
     ]
 
 
