@@ -14,6 +14,14 @@ from compress.errors import InputError, UnavailableError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+DTYPES = {
+    "float": "float32",
+    "double": "float64",
+    **{name: name for name in ("float16", "bool")},
+    **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+"""Of ONNX's words for types, what numpy calls them."""
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -68,6 +76,31 @@ class Session(ABC):
         Raises:
             InputError: the runtime refused the inputs or failed on the way.
         """
+
+    def check_feeds(self, feeds: Mapping[str, Array]) -> None:
+        """Refuse feeds that are not as declared, for runtimes that would not notice.
+
+        Raises:
+            InputError: an input is missing or unknown, or has another type, rank or fixed size than declared.
+        """
+        where = str(self.path)
+        for spec in self.inputs:
+            if spec.name not in feeds:
+                raise InputError(f"input {spec.name!r} is missing", where=where)
+            given = feeds[spec.name]
+            wanted = DTYPES.get(spec.dtype)
+            if wanted is not None and given.dtype != wanted:
+                raise InputError(f"input {spec.name!r} is {given.dtype}, {wanted} was expected", where=where)
+            fits = len(given.shape) == len(spec.shape) and all(
+                size == wanted or isinstance(wanted, str)
+                for size, wanted in zip(given.shape, spec.shape)  # noqa: B905 - Python 3.9
+            )
+            if not fits:
+                shape = [size or "?" for size in spec.shape]
+                raise InputError(f"input {spec.name!r} has shape {list(given.shape)}, not {shape}", where=where)
+        if len(feeds) > len(self.inputs):
+            unknown = ", ".join(sorted(set(feeds) - {spec.name for spec in self.inputs}))
+            raise InputError(f"has no input {unknown}", where=where)
 
     @abstractmethod
     def describe(self) -> Description:

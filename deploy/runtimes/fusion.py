@@ -52,7 +52,8 @@ class _Assignment:
         for index, node in enumerate(file.nodes):
             for value in dict.fromkeys(node.reads):
                 self.readers.setdefault(value, []).append(index)
-        self.live = _live(file)
+        live = {id(node) for node in file.live_nodes()}
+        self.live = {index for index, node in enumerate(file.nodes) if id(node) in live}
         self.owner: dict[int, int] = {}
 
     def claim_by_name(self) -> None:
@@ -144,19 +145,8 @@ class _Assignment:
     def _sources(self, index: int) -> Iterator[str]:
         """The values that a node reads and that depend on the file's inputs."""
         for value in self.file.nodes[index].reads:
-            if self.maker.get(value) in self.live or (value in self.file.inputs and value not in self.file.weights):
+            if self.maker.get(value) in self.live or value in self.file.inputs:
                 yield value
-
-
-def _live(graph: Graph) -> set[int]:
-    """The nodes whose result depends on the graph's inputs."""
-    moving = set(graph.inputs) - graph.weights
-    live: set[int] = set()
-    for index, node in enumerate(graph.nodes):
-        if moving.intersection(node.reads):
-            live.add(index)
-            moving.update(node.writes)
-    return live
 
 
 def _is_named(node: Node, index: int) -> bool:

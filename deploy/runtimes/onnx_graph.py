@@ -9,23 +9,45 @@ from __future__ import annotations
 import mmap
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from compress.errors import InputError
+from deploy.runtimes.base import InputSpec
 
 LAYER = "compress.layer"
 """Of a node's metadata: the layer of the checkpoint that it was exported from."""
 
 # Numbers of fields: ModelProto.graph; GraphProto.node, initializer, input, output, sparse_initializer; NodeProto.input,
 # output, name, op_type, attribute, domain, metadata_props; TensorProto.name; SparseTensorProto.values;
-# AttributeProto.name, i, g, graphs; ValueInfoProto.name; StringStringEntryProto.key, value.
+# AttributeProto.g, graphs; ValueInfoProto.name, type; TypeProto.tensor_type; TypeProto.Tensor.elem_type, shape;
+# TensorShapeProto.dim; Dimension.dim_value, dim_param; StringStringEntryProto.key, value.
 _GRAPH = 7
 _NODE, _INITIALIZER, _INPUT, _OUTPUT, _SPARSE = 1, 5, 11, 12, 15
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OPERATOR, _ATTRIBUTE, _DOMAIN, _METADATA = 1, 2, 3, 4, 5, 7, 9
 _TENSOR_NAME, _SPARSE_VALUES = 8, 1
 _SUBGRAPH, _SUBGRAPHS = 6, 11
+_TYPE, _TENSOR_TYPE, _ELEMENT, _SHAPE, _DIMENSION, _SIZE, _SYMBOL = 2, 1, 1, 2, 1, 1, 2
+
+# TensorProto.DataType, in ONNX's own order; those that inputs of networks have.
+_TYPES = (
+    *(
+        "undefined",
+        "float",
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "int32",
+        "int64",
+        "string",
+        "bool",
+        "float16",
+        "double",
+    ),
+    *("bool", "float16", "double", "uint32", "uint64", "complex64", "complex128", "bfloat16"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,14 +64,37 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """The main graph of an ONNX file, its nodes in the file's order (which is topological)."""
+    """The main graph of an ONNX file, its nodes in the file's order (which is topological).
+
+    ``inputs`` are those that a caller has to give, without weights that are declared as inputs too.
+    """
 
     nodes: tuple[Node, ...]
-    inputs: tuple[str, ...]
+    declared: tuple[InputSpec, ...]
     outputs: tuple[str, ...]
     weights: frozenset[str]
     uses: Counter[str] = field(default_factory=Counter)
     """How many nodes read each value."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        return tuple(spec.name for spec in self.declared)
+
+    def live_nodes(self) -> list[Node]:
+        """Return the nodes whose result depends on the inputs; runtimes compute the others while they load the file."""
+        moving = set(self.inputs)
+        live = []
+        for node in self.nodes:
+            if moving.intersection(node.reads):
+                live.append(node)
+                moving.update(node.writes)
+        return live
+
+    def nodes_called(self, names: Iterable[str]) -> list[Node]:
+        """Return the nodes with these names, or that write values with these names, in the file's order."""
+        wanted = set(names)
+        return [node for node in self.nodes if node.name in wanted or wanted.intersection(node.writes)]
 
     def layers_of(self, node: Node) -> tuple[str, ...]:
         """Return the checkpoint's layers whose weights ``node`` reads, by its metadata or by their parameters' names.
@@ -85,15 +130,49 @@ def _parse(data: mmap.mmap) -> Graph:
     if not graphs:
         raise ValueError("no graph")
     nodes: list[Node] = []
-    names: dict[int, list[str]] = {_INITIALIZER: [], _INPUT: [], _OUTPUT: [], _SPARSE: []}
+    names: dict[int, list[str]] = {_INITIALIZER: [], _OUTPUT: [], _SPARSE: []}
+    declared: list[InputSpec] = []
     for number, (start, end) in _fields(data, *graphs[-1]):
         if number == _NODE:
             nodes.append(_node(data, start, end, len(nodes)))
+        elif number == _INPUT:
+            declared.append(_declared(data, start, end))
         elif number in names:
             names[number].append(_named(data, start, end, number))
     weights = frozenset(names[_INITIALIZER] + names[_SPARSE])
     uses = Counter(name for node in nodes for name in dict.fromkeys(node.reads))
-    return Graph(tuple(nodes), tuple(names[_INPUT]), tuple(names[_OUTPUT]), weights, uses)
+    inputs = tuple(spec for spec in declared if spec.name not in weights)
+    return Graph(tuple(nodes), inputs, tuple(names[_OUTPUT]), weights, uses)
+
+
+def _declared(data: mmap.mmap, start: int, end: int) -> InputSpec:
+    dtype, shape = "undefined", []
+    for _, whole in _within(data, start, end, _TYPE):
+        for _, tensor in _within(data, *whole, _TENSOR_TYPE):
+            element = _integers(data, *tensor).get(_ELEMENT, 0)
+            dtype = _TYPES[element] if element < len(_TYPES) else f"type {element}"
+            for _, dimensions in _within(data, *tensor, _SHAPE):
+                for _, one in _within(data, *dimensions, _DIMENSION):
+                    symbol = next((_text(data, *span) for _, span in _within(data, *one, _SYMBOL)), "")
+                    size: int | str = _integers(data, *one).get(_SIZE, symbol)
+                    shape.append(size)
+    return InputSpec(_named(data, start, end, _INPUT), dtype, tuple(shape))
+
+
+def _within(data: mmap.mmap, start: int, end: int, wanted: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    return (entry for entry in _fields(data, start, end) if entry[0] == wanted)
+
+
+def _integers(data: mmap.mmap, start: int, end: int) -> dict[int, int]:
+    """The whole numbers of a message, by their field's number."""
+    found: dict[int, int] = {}
+    while start < end:
+        tag, after = _varint(data, start)
+        if tag & 7 == 0:
+            found[tag >> 3], start = _varint(data, after)
+        else:
+            start = _skip(data, tag & 7, after)
+    return found
 
 
 def _node(data: mmap.mmap, start: int, end: int, position: int) -> Node:
@@ -160,22 +239,24 @@ def _text(data: mmap.mmap, start: int, end: int) -> str:
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
     """Yield the number and place of each length-delimited field of the message in ``data[start:end]``."""
     while start < end:
-        tag, start = _varint(data, start)
-        kind = tag & 7
-        if kind == 2:
-            length, start = _varint(data, start)
-            if start + length > end:
-                raise ValueError("truncated")
-            yield tag >> 3, (start, start + length)
-            start += length
-        elif kind == 0:
-            start = _varint(data, start)[1]
-        elif kind in (1, 5):
-            start += 8 if kind == 1 else 4
-        else:
-            raise ValueError("no protobuf")
-    if start > end:
-        raise ValueError("truncated")
+        tag, after = _varint(data, start)
+        start = _skip(data, tag & 7, after)
+        if start > end:
+            raise ValueError("truncated")
+        if tag & 7 == 2:
+            yield tag >> 3, (_varint(data, after)[1], start)
+
+
+def _skip(data: mmap.mmap, kind: int, start: int) -> int:
+    """Where the field ends whose value begins at ``start``."""
+    if kind == 2:
+        length, start = _varint(data, start)
+        return start + length
+    if kind == 0:
+        return _varint(data, start)[1]
+    if kind in (1, 5):
+        return start + (8 if kind == 1 else 4)
+    raise ValueError("no protobuf")
 
 
 def _varint(data: mmap.mmap, start: int) -> tuple[int, int]:

@@ -21,6 +21,7 @@ _OWN = {
     "onnxruntime-openvino": "onnxruntime_openvino:OnnxRuntimeOpenvino",
     "onnxruntime-xnnpack": "onnxruntime_xnnpack:OnnxRuntimeXnnpack",
     "onnxruntime-coreml": "onnxruntime_coreml:OnnxRuntimeCoreml",
+    "openvino": "openvino:Openvino",
 }
 
 
