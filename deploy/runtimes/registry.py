@@ -22,6 +22,8 @@ _OWN = {
     "onnxruntime-xnnpack": "onnxruntime_xnnpack:OnnxRuntimeXnnpack",
     "onnxruntime-coreml": "onnxruntime_coreml:OnnxRuntimeCoreml",
     "openvino": "openvino:Openvino",
+    "tensorrt": "tensorrt:Tensorrt",
+    "tensorrt-rtx": "tensorrt_rtx:TensorrtRtx",
 }
 
 
