@@ -33,8 +33,13 @@ _MOST_BYTES = 1 << 20  # of an entry of either
 
 def host() -> str:
     """Return this machine's platform, such as ``linux-x86_64``."""
-    kind = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine.machine().lower(), machine.machine().lower())
-    return f"{sys.platform}-{kind}"
+    return platform_name(sys.platform, machine.machine())
+
+
+def platform_name(system: str, architecture: str) -> str:
+    """Return the platform that a system's own words mean: ``linux`` and ``arm64`` are ``linux-aarch64``."""
+    kind = {"amd64": "x86_64", "arm64": "aarch64"}.get(architecture.lower(), architecture.lower())
+    return f"{system}-{kind}"
 
 
 def library_name(platform: str) -> str:

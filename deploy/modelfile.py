@@ -31,17 +31,27 @@ _NETWORKS = (".pt2", ".pt", ".pth", ".th", ".bin", ".safetensors")
 
 
 def inspect(path: str | os.PathLike[str]) -> ModelFile:
-    """Read an ONNX file's structure, check that what belongs to it is there in full, and identify it by content.
+    """Identify an ONNX file that is to run here: :func:`identify`, and a look at the library of its sparse operators.
 
     Raises:
-        InputError: missing, a folder, empty, not ONNX, truncated; or external data that is missing, short or outside;
-            or the library of its sparse operators is missing or damaged.
+        InputError: as :func:`identify`, or the library for this machine is missing or damaged.
+        UnavailableError: the onnx package is not installed.
+    """
+    known = identify(path)
+    library_beside(path)
+    return known
+
+
+def identify(path: str | os.PathLike[str]) -> ModelFile:
+    """Read an ONNX file's structure, check that its data are there in full, and identify it by content.
+
+    Raises:
+        InputError: missing, a folder, empty, not ONNX, truncated; or external data that is missing, short or outside.
         UnavailableError: the onnx package is not installed.
     """
     file = Path(path)
     model = _parse(file)
     external = _external_files(model, file)
-    library_beside(file)
     return ModelFile(
         name=file.name,
         sha256=sha256_file(file),
