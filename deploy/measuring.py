@@ -11,7 +11,7 @@ from pathlib import Path
 from compress.errors import InputError
 from deploy.devices.base import Device, DisconnectedError
 from deploy.devices.local import LocalDevice
-from deploy.modelfile import inspect
+from deploy.modelfile import identify
 from deploy.profiles import to_profile
 from deploy.records import Failure, ModelFile, Profile
 from deploy.runner import measuring, protocol
@@ -97,7 +97,7 @@ class _Job:
         known: list[tuple[str, ModelFile]] = []
         for path in self._request.files:
             try:
-                known.append((path, inspect(path)))
+                known.append((path, identify(path)))
             except InputError as error:
                 self._refuse(path, error)
         if known and (self._request.keep_going or not self._measured.failures):
@@ -122,13 +122,13 @@ class _Job:
             self._fail(files[told.file].name, told.conditions, told.kind, told.reason, told.hint)
 
     def _lose(self, answer: Answer, files: Sequence[ModelFile], error: DisconnectedError) -> None:
-        """Put down as disconnected what the device had not come to."""
+        """Put down as failed what the device had not come to."""
         told: list[Figures | Mishap] = [*answer.figures, *answer.mishaps]
         had = {(entry.file, entry.conditions) for entry in told}
         for conditions in measuring.all_conditions(self._request):
             for index, file in enumerate(files):
                 if (index, conditions) not in had:
-                    self._fail(file.name, conditions, "disconnected", error.what, error.hint)
+                    self._fail(file.name, conditions, error.kind, error.what, error.hint)
 
     def _refuse(self, path: str, error: InputError) -> None:
         for conditions in measuring.all_conditions(self._request):

@@ -14,6 +14,8 @@ class DisconnectedError(UnavailableError):
     """A device stopped answering. ``answer`` is what it had said until then."""
 
     exit_code: ClassVar[int] = 4
+    kind: ClassVar[str] = "disconnected"
+    """Of the failures that it makes of what was not measured: one of those of :class:`deploy.records.Failure`."""
 
     def __init__(
         self, what: str, *, where: str | None = None, hint: str | None = None, answer: Answer | None = None
@@ -43,3 +45,7 @@ class Device(ABC):
     @abstractmethod
     def describe(self) -> Answer:
         """Return an answer with ``machine`` and ``runtimes`` alone. Raises as :meth:`measure`."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the measurement that another thread waits for, which raises there; without one, those that follow."""

@@ -1,4 +1,4 @@
-"""The runner as one zip: the modules that measuring needs, found by reading their imports, the same bytes every time."""
+"""The runner as one zip: the modules that measuring needs, found by their imports, the same bytes every time."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _LINES = 60  # of stderr that are kept
 
 
 class ChannelError(Exception):
-    """The conversation ended before its end. ``silent``: nothing came for too long. ``code``: the process's exit code."""
+    """The conversation ended too early: nothing came for ``silent`` seconds, or the process ended with ``code``."""
 
     def __init__(self, *, code: int | None, stderr: Sequence[str], silent: float | None = None) -> None:
         super().__init__(f"silent for {silent} s" if silent else f"ended with code {code}")

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from compress.errors import InputError
-from deploy.devices.address import SCHEME, Address, parse_address
+from deploy.devices.address import SCHEME, parse_address
 from deploy.devices.base import Device
 from deploy.devices.local import LocalDevice
 from deploy.devices.remote import Setting
@@ -144,7 +144,7 @@ def user_file() -> Path:
 def read(path: Path) -> Inventory:
     """Read a ``devices.yaml``. Raises :class:`InputError` naming the key that is wrong, never its value."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})", where=str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -192,7 +192,7 @@ def _entry(name: str, value: object, path: Path) -> Entry:
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is given twice: YAML would silently forget the first."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             name = str(key.value)

@@ -19,12 +19,21 @@ class LocalDevice(Device):
 
     name = "here"
 
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._stopped = False
+
     def measure(self, request: MeasureRequest, progress: Progress = silent) -> Answer:
         files = [str(Path(file).resolve()) for file in request.files]
         return self._talk(dataclasses.replace(request, files=files), progress)
 
     def describe(self) -> Answer:
         return self._talk(None, silent)
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._process is not None:
+            self._process.kill()
 
     def _talk(self, request: MeasureRequest | None, progress: Progress) -> Answer:
         with tempfile.TemporaryFile("w+", errors="replace") as words:
@@ -37,6 +46,10 @@ class LocalDevice(Device):
                 encoding="utf-8",
                 start_new_session=True,  # an interrupt at the keyboard is for this process, which then ends that one
             )
+
+            self._process = process
+            if self._stopped:
+                process.kill()
 
             def last_words() -> str:
                 words.seek(0)

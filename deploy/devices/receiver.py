@@ -2,8 +2,8 @@
 
 It is sent as source over the connection and needs nothing there but a Python: it knows the standard library alone.
 
-On stdin come frames, a JSON line each. ``{"part": [names], "size", "sha256"}`` is a file, and its bytes follow the line;
-``{"run": [arguments], "request", "environment", "unpack"}`` starts Python with these arguments in a process group of its own.
+On stdin come frames, a JSON line each. ``{"part": [names], "size", "sha256"}`` is a file, and its bytes follow it;
+``{"run": [arguments], "request", "environment", "unpack"}`` starts Python with these arguments, in a group of its own.
 On stdout go JSON lines: ``hello``, then those of the runner, then ``end`` with its exit code and the end of its stderr.
 When stdin ends, or a signal comes, the runner is ended and the folder removed.
 """
@@ -29,6 +29,7 @@ from typing import Any, BinaryIO
 _CHUNK = 1 << 20
 _TAIL = 4000  # bytes of the runner's stderr that are passed on
 _GRACE = 3.0  # seconds that the runner has to end by itself
+_FOLDER_HINT = "name another folder in devices.yaml (folder: /path)"
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -77,7 +78,7 @@ def main(nonce: str, place: str | None) -> None:
         code, tail = _serve(speaker, folder)
     except OSError as error:
         what = f"cannot store files in {folder or place or 'its temporary folder'} ({error.strerror or error})"
-        speaker.say(event="error", what=what, where=None, hint="name another in devices.yaml (folder: ...)", exit_code=4)
+        speaker.say(event="error", what=what, where=None, hint=_FOLDER_HINT, exit_code=4)
     except (RefusedError, zipfile.BadZipFile) as error:
         speaker.say(event="error", what=str(error), where=None, hint="try again", exit_code=4)
     except SystemExit:
@@ -213,4 +214,3 @@ def _tail(path: str) -> str:
     with open(path, "rb") as stream:
         stream.seek(max(0, os.path.getsize(path) - _TAIL))
         return stream.read().decode("utf-8", "replace")
-

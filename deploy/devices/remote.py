@@ -24,8 +24,7 @@ _SPARE = 64 << 20  # bytes that the runner itself may need there
 class HungError(DisconnectedError):
     """A device that is connected, and says nothing any more."""
 
-    kind: ClassVar[FailureKind] = "hung"
-
+    kind: ClassVar[str] = "hung"
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,6 @@ class RemoteDevice(Device):
         return self._converse(None, silent)
 
     def stop(self) -> None:
-        """End the conversation that another thread is in: it raises :class:`DisconnectedError` there."""
         self._stopped, channel = True, self._channel
         if channel is not None:
             channel.stop()
@@ -203,7 +201,7 @@ class RemoteDevice(Device):
     def _unreachable(self, broken: ChannelError) -> UnavailableError:
         if broken.silent is not None:
             what = f"did not answer within {broken.silent:.0f} s"
-            return UnavailableError(what, where=self.place, hint="check that it is up and not overloaded, and try again")
+            return UnavailableError(what, where=self.place, hint="check that it is up and not overloaded")
         too_old = next((line for line in broken.stderr if TOO_OLD in line), None)
         if too_old:
             hint = "name a newer one in devices.yaml (python: /path/to/python3)"

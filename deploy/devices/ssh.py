@@ -1,7 +1,7 @@
 """A device behind the system's OpenSSH client, with the user's own configuration, keys and agent.
 
-Host keys are checked against those that are known; an unknown one is an error, and never accepted on the way. Nothing is
-asked: passwords are neither taken nor passed on. The device's shell gets one fixed line, quoted.
+Host keys are checked against those that are known; an unknown one is an error, and never accepted on the way. Nothing
+is asked: passwords are neither taken nor passed on. The device's shell gets one fixed line, quoted.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class SshDevice(RemoteDevice):
         ssh = shutil.which("ssh")
         if ssh is None:
             raise UnavailableError(
-                "devices are reached by OpenSSH, and there is no ssh here", hint="install it: apt install openssh-client"
+                "devices are reached by OpenSSH, and there is no ssh here",
+                hint="install it: apt install openssh-client",
             )
         options = [part for key, value in _OPTIONS.items() for part in ("-o", f"{key}={value}")]
         return [ssh, *self._where(), *options, "--", self.address.host, remote_line(self.setting.python)]

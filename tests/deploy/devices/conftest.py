@@ -16,7 +16,7 @@ from tests.deploy.devices import sshd
 
 
 class PipeDevice(RemoteDevice):
-    """What an ssh server does with a connection, without the network: a shell is given the line. ``before`` runs first."""
+    """What an ssh server does with a connection, without the network: a shell gets the line; ``before`` runs first."""
 
     def __init__(
         self, *, python: str = sys.executable, before: str = "", folder: Path | None = None, silence: float = 60.0

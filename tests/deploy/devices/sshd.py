@@ -1,4 +1,4 @@
-"""A real OpenSSH server on a free port of the loopback interface, with keys of its own; nothing of the user's is used."""
+"""A real OpenSSH server on a free port of the loopback interface, with keys of its own, none of the user's."""
 
 from __future__ import annotations
 

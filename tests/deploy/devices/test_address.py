@@ -43,7 +43,7 @@ def test_addresses_are_read(text: str, address: Address) -> None:
     ],
 )
 def test_anything_else_is_refused(text: str, said: str) -> None:
-    with pytest.raises(InputError, match=".") as caught:
+    with pytest.raises(InputError) as caught:
         parse_address(text)
     assert said in str(caught.value)
 

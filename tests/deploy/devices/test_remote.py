@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,8 +20,8 @@ import deploy
 from compress.errors import UnavailableError
 from compress.operators import host, library_name
 from deploy.devices.base import DisconnectedError
-from deploy.devices.channel import BOOTSTRAP, Channel, Part
 from deploy.devices.cargo import pack, plain_name
+from deploy.devices.channel import BOOTSTRAP, Channel, Part
 from deploy.devices.remote import HungError, Patience
 from deploy.devices.ssh import remote_line
 from deploy.runner.protocol import MeasureRequest
@@ -63,7 +63,7 @@ def test_progress_grows_from_sending_to_the_end(net: Path) -> None:
     assert any(text.startswith("sending") for _, text in seen)
 
 
-@pytest.mark.parametrize("noise", ["echo welcome; printf 'no end of line'", "echo '{\"event\": \"done\"}'; echo >&2"])
+@pytest.mark.parametrize("noise", ["echo welcome; printf 'no end of line'", 'echo \'{"event": "done"}\'; echo >&2'])
 def test_what_the_shell_prints_is_no_answer(noise: str, net: Path, place: Path) -> None:
     answer = PipeDevice(before=noise, folder=place).measure(request(net))
     assert len(answer.figures) == 1
@@ -170,7 +170,7 @@ def test_a_python_that_does_not_start_is_told(net: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_used_is_told(net: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="cannot store files in .*nowhere"):
+    with pytest.raises(UnavailableError, match=r"cannot store files in .*nowhere"):
         PipeDevice(folder=tmp_path / "nowhere").measure(request(net))
 
 
