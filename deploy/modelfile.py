@@ -10,6 +10,7 @@ from typing import Any
 from compress.errors import InputError, UnavailableError
 from compress.files import sha256_file
 from compress.operators import DOMAIN, library_beside
+from deploy.enginefile import SUFFIXES, inspect_engine
 from deploy.records import ModelFile
 
 _PRECISIONS = {
@@ -33,6 +34,8 @@ _NETWORKS = (".pt2", ".pt", ".pth", ".th", ".bin", ".safetensors")
 def inspect(path: str | os.PathLike[str]) -> ModelFile:
     """Identify an ONNX file that is to run here: :func:`identify`, and a look at the library of its sparse operators.
 
+    TensorRT engines (``.engine``, ``.plan``) are identified, too, by their record where there is one.
+
     Raises:
         InputError: as :func:`identify`, or the library for this machine is missing or damaged.
         UnavailableError: the onnx package is not installed.
@@ -50,6 +53,8 @@ def identify(path: str | os.PathLike[str]) -> ModelFile:
         UnavailableError: the onnx package is not installed.
     """
     file = Path(path)
+    if file.suffix.lower() in SUFFIXES and file.is_file():
+        return inspect_engine(file)
     model = _parse(file)
     external = _external_files(model, file)
     return ModelFile(

@@ -24,7 +24,7 @@ class ModelFile(Record):
     external: dict[str, str] = Field(default_factory=dict, description="external data file -> SHA-256")
     precision: str
     opset: int | None = None
-    nodes: int
+    nodes: int | None = Field(description="of an ONNX graph; an engine does not tell")
 
 
 class Conditions(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from compress.errors import InputError, UnavailableError
@@ -14,32 +15,28 @@ from deploy.runner.protocol import Conditions, Figures, MeasureRequest, Mishap, 
 
 Emit = Callable[[Mapping[str, Any]], None]
 
-_DESCRIBING = 120.0  # seconds that runtimes have for saying whether they are here
+_ASKING = 120.0  # seconds that runtimes have for saying whether they are here
 _PROBING, _OPERATORS = 0.3, 0.2  # shares of the progress
 
 
 def describe(emit: Emit) -> None:
     """Emit what machine this is, and which runtimes are here."""
-    told = _ask("deploy.runner.tasks:describe", {}, _DESCRIBING, _hear_nothing)
+    told = _ask("deploy.runner.tasks:describe", {})
     emit({"event": "machine", **told})
 
 
 def measure(request: MeasureRequest, emit: Emit) -> None:
-    """Emit figures or a mishap for every file under every set of conditions.
+    """Emit figures or a mishap for every file, under every set of conditions whose runtime reads such files.
 
     Raises:
         InputError: a runtime has an unknown name, or an argument makes no sense.
     """
     check(request)
+    known = _Known(request)
     sets = all_conditions(request)
-    absent = _ask("deploy.runner.tasks:absent", {"runtimes": list(request.runtimes)}, _DESCRIBING, _hear_nothing)
     for number, conditions in enumerate(sets):
-        if conditions.runtime in absent:
-            _emit_absent(request, conditions, absent[conditions.runtime], emit)
-            if not request.keep_going:
-                return
-            continue
-        if not _Condition(request, conditions, emit, number / len(sets), 1 / len(sets)).measure():
+        condition = _Condition(request, conditions, emit, number / len(sets), 1 / len(sets))
+        if not condition.measure(known):
             return
     emit({"event": "progress", "share": 1.0, "text": "measured"})
 
@@ -66,6 +63,36 @@ def check(request: MeasureRequest) -> None:
         raise InputError(f"timeout is {request.timeout}", hint="give a finite number above 0")
 
 
+class _Known:
+    """Which of the runtimes asked for are here, and which of the files they read."""
+
+    def __init__(self, request: MeasureRequest) -> None:
+        told = _ask("deploy.runner.tasks:look", {"runtimes": list(request.runtimes), "files": list(request.files)})
+        self._absent: dict[str, dict[str, str | None]] = told["absent"]
+        self._reads: dict[str, list[str]] = told["reads"]
+        self._fitting: dict[str, list[str]] = told["fitting"]
+
+    def refusal(self, runtime: str, file: str) -> tuple[str, str, str | None] | None:
+        """Return kind, reason and hint why ``runtime`` does not even try ``file``, or ``None`` where it does."""
+        ending, reads = _ending(file), self._reads[runtime]
+        if reads and ending not in reads:
+            fitting = self._fitting[ending]
+            hint = f"it fits {', '.join(fitting)}" if fitting else "no runtime known here reads such files"
+            return "refused", f"{runtime} reads {' and '.join(reads)}, not {ending or 'a file without an ending'}", hint
+        if runtime in self._absent:
+            return "unavailable", str(self._absent[runtime]["reason"]), self._absent[runtime]["hint"]
+        return None
+
+    def elsewhere(self, runtime: str, file: str) -> bool:
+        """Whether ``file`` is none for ``runtime``, but is for another that was asked for."""
+        fitting = [name for name, endings in self._reads.items() if _ending(file) in endings]
+        return bool(fitting) and runtime not in fitting
+
+
+def _ending(file: str) -> str:
+    return PurePath(file).suffix.lower()
+
+
 class _StoppedError(Exception):
     """The first mishap of a request that does not keep going."""
 
@@ -80,10 +107,10 @@ class _Condition:
         self._begin = begin
         self._span = span
 
-    def measure(self) -> bool:
+    def measure(self, known: _Known) -> bool:
         """Emit everything; return whether to go on with other conditions."""
         try:
-            probes = self._probe()
+            probes = self._probe(self._choose(known))
             timed, files = self._time(list(probes))
             for place, file in enumerate(files):
                 self._emit_figures(file, probes[file], timed, place, len(files))
@@ -91,15 +118,26 @@ class _Condition:
             return False
         return True
 
-    def _probe(self) -> dict[int, dict[str, Any]]:
+    def _choose(self, known: _Known) -> list[int]:
+        chosen = []
+        for file, path in enumerate(self._request.files):
+            if known.elsewhere(self._conditions.runtime, path):
+                continue
+            refusal = known.refusal(self._conditions.runtime, path)
+            if refusal is None:
+                chosen.append(file)
+            else:
+                self._mishap(Mishap(file, self._conditions, *refusal))
+        return chosen
+
+    def _probe(self, files: Sequence[int]) -> dict[int, dict[str, Any]]:
         probes: dict[int, dict[str, Any]] = {}
-        count = len(self._request.files)
-        for file in range(count):
-            tick = self._ticker(_PROBING * file / count, _PROBING / count)
+        for place, file in enumerate(files):
+            tick = self._ticker(_PROBING * place / len(files), _PROBING / len(files))
             try:
                 probes[file] = self._run("probe", [file], tick)
             except (ChildError, TaskError) as error:
-                self._mishap(file, error)
+                self._mishap(self._blame(file, error))
         return probes
 
     def _time(self, files: list[int]) -> tuple[dict[str, Any], list[int]]:
@@ -110,7 +148,7 @@ class _Condition:
                 return self._run("together", files, self._ticker(_PROBING, share)), files
             except (ChildError, TaskError) as error:
                 guilty = files[error.at or 0]
-                self._mishap(guilty, error)
+                self._mishap(self._blame(guilty, error))
                 files = [file for file in files if file != guilty]
         return {}, files
 
@@ -160,31 +198,26 @@ class _Condition:
 
         return tick
 
-    def _mishap(self, file: int, error: ChildError | TaskError) -> None:
+    def _blame(self, file: int, error: ChildError | TaskError) -> Mishap:
         if isinstance(error, ChildError):
-            mishap = Mishap(file, self._conditions, error.kind, error.reason, error.hint)
-        else:
-            kind = "unavailable" if isinstance(error.error, UnavailableError) else "refused"
-            reason = said(error.error, self._request.files[file])
-            mishap = Mishap(file, self._conditions, kind, reason, error.error.hint)
+            return Mishap(file, self._conditions, error.kind, error.reason, error.hint)
+        kind = "unavailable" if isinstance(error.error, UnavailableError) else "refused"
+        reason = said(error.error, self._request.files[file])
+        return Mishap(file, self._conditions, kind, reason, error.error.hint)
+
+    def _mishap(self, mishap: Mishap) -> None:
         self._emit({"event": "mishap", "mishap": dataclasses.asdict(mishap)})
         if not self._request.keep_going:
             raise _StoppedError
 
 
-def _emit_absent(request: MeasureRequest, conditions: Conditions, told: Mapping[str, Any], emit: Emit) -> None:
-    for file in range(len(request.files)):
-        mishap = Mishap(file, conditions, "unavailable", told["reason"], told["hint"])
-        emit({"event": "mishap", "mishap": dataclasses.asdict(mishap)})
-
-
 def _hear_nothing(_share: float, _text: str) -> None:
-    """Asking which runtimes are here takes no time worth showing."""
+    """Asking what is here takes no time worth showing."""
 
 
-def _ask(task: str, arguments: Mapping[str, Any], timeout: float, tick: children.Tick) -> Any:
+def _ask(task: str, arguments: Mapping[str, Any]) -> Any:
     try:
-        return children.run(task, arguments, timeout=timeout, tick=tick)
+        return children.run(task, arguments, timeout=_ASKING, tick=_hear_nothing)
     except TaskError as error:
         raise error.error from error
     except ChildError as error:

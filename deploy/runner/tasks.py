@@ -31,19 +31,26 @@ def describe(_arguments: Mapping[str, Any], _reporter: Reporter) -> dict[str, An
     return {"machine": machine.facts(), "runtimes": runtimes.names()}
 
 
-def absent(arguments: Mapping[str, Any], _reporter: Reporter) -> dict[str, dict[str, str | None]]:
-    """Return why those of ``runtimes`` that cannot be used here cannot.
+def look(arguments: Mapping[str, Any], _reporter: Reporter) -> dict[str, Any]:
+    """Return, of the ``runtimes`` asked for, why those ``absent`` are, and the endings that each of them ``reads``.
+
+    Also ``fitting``: by ending of the ``files`` asked for, the names of all runtimes that read such files.
 
     Raises:
         InputError: no runtime is called so.
     """
-    missing: dict[str, dict[str, str | None]] = {}
+    absent: dict[str, dict[str, str | None]] = {}
     for name in arguments["runtimes"]:
         try:
             runtimes.get(name)
         except UnavailableError as error:
-            missing[name] = {"reason": error.what, "hint": error.hint}
-    return missing
+            absent[name] = {"reason": error.what, "hint": error.hint}
+    endings = {Path(file).suffix.lower() for file in arguments["files"]}
+    return {
+        "absent": absent,
+        "reads": {name: list(runtimes.suffixes(name)) for name in arguments["runtimes"]},
+        "fitting": {ending: runtimes.reading(ending) for ending in endings},
+    }
 
 
 def probe(arguments: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:

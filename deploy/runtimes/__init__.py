@@ -24,6 +24,8 @@ __all__ = [
     "available",
     "get",
     "names",
+    "reading",
+    "suffixes",
 ]
 
 
@@ -35,6 +37,16 @@ def names() -> dict[str, str | None]:
 def available() -> list[str]:
     """Return the names of the runtimes that can be used on this machine."""
     return [name for name, reason in names().items() if reason is None]
+
+
+def suffixes(name: str) -> tuple[str, ...]:
+    """Return how the names of the files end that the runtime called ``name`` reads; none where it is broken."""
+    return registry.suffixes(registry.known()[name])
+
+
+def reading(suffix: str) -> list[str]:
+    """Return the names of the runtimes, here or not, that read files whose names end in ``suffix`` (``.onnx``)."""
+    return [name for name, found in registry.known().items() if suffix.lower() in registry.suffixes(found)]
 
 
 def get(name: str) -> Runtime:

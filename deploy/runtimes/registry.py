@@ -58,6 +58,16 @@ def reason(source: Source) -> str | None:
         return f"its plug-in {source.value} is broken ({type(error).__name__}: {first_line(error)})"
 
 
+def suffixes(source: Source) -> tuple[str, ...]:
+    """Return how the names of the files end that the runtime reads; none where it is broken, see :func:`reason`."""
+    if source.fault:
+        return ()
+    try:
+        return make(source).suffixes
+    except Exception:  # noqa: BLE001 - as in reason
+        return ()
+
+
 def make(source: Source) -> Runtime:
     """Return the runtime; raises whatever its module raises, TypeError where it is none."""
     module, _, attribute = source.value.partition(":")
