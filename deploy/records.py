@@ -145,10 +145,15 @@ class Profile(Record):
 
     def incomparable(self, other: Profile) -> str | None:
         """Return why the latencies of two profiles must not be compared, or ``None`` where they may be."""
-        mine = self.conditions.model_dump(exclude={"precision"}) | {"method": self.methodology.model_dump()}
-        theirs = other.conditions.model_dump(exclude={"precision"}) | {"method": other.methodology.model_dump()}
+        mine, theirs = self._measured_with(), other._measured_with()
         differing = [key for key, value in mine.items() if theirs[key] != value]
         return f"measured with different {', '.join(differing)}" if differing else None
+
+    def _measured_with(self) -> dict[str, object]:
+        """Everything that two latencies have to have in common. What the inputs are called does not matter."""
+        under = self.conditions.model_dump(exclude={"precision"})
+        shapes = {"inputs": sorted(self.conditions.inputs.values())}
+        return under | shapes | {"target": self.target, "method": self.methodology.model_dump()}
 
 
 class Comparison(Record):

@@ -66,6 +66,23 @@ def test_different_methodology_is_called_incomparable(net: Path) -> None:
     assert "not comparable" in (rows[0].missing or "")
 
 
+def test_only_what_was_measured_alike_is_comparable(net: Path) -> None:
+    one = deploy.profile(net, seconds=0.05)
+    alike = one.model_copy(update={"conditions": one.conditions.model_copy(update={"precision": "int8"})})
+    assert one.incomparable(alike) is None
+    renamed = one.conditions.model_copy(update={"inputs": {"x": one.conditions.inputs["input"]}})
+    assert one.incomparable(one.model_copy(update={"conditions": renamed})) is None
+    for key, value in {"version": "0.1", "device": "another", "provider": "another", "threads": 7}.items():
+        other = one.model_copy(update={"conditions": one.conditions.model_copy(update={key: value})})
+        assert one.incomparable(other) == f"measured with different {key}"
+        (row,) = deploy.report.latency_rows(one, other)
+        assert row.before is row.after is None
+        assert key in (row.missing or "")
+    assert "target" in (one.incomparable(one.model_copy(update={"target": "board"})) or "")
+    method = one.methodology.model_copy(update={"order": "a block each"})
+    assert "method" in (one.incomparable(one.model_copy(update={"methodology": method})) or "")
+
+
 def test_memory_is_that_of_a_fresh_process(net: Path) -> None:
     ballast = np.ones(400_000_000, np.uint8)
     measured = deploy.profile(net, seconds=0.05)
@@ -161,7 +178,12 @@ def test_senseless_arguments_are_refused_before_any_work(net: Path, options: dic
 
 
 def test_an_absent_runtime_is_refused(net: Path) -> None:
-    with pytest.raises(UnavailableError, match="tensorrt is not available here"):
+    with pytest.raises(UnavailableError, match="onnxruntime-coreml is not available here"):
+        deploy.profile(net, runtime="onnxruntime-coreml")
+
+
+def test_a_file_that_is_none_for_the_runtime_is_refused_with_those_that_it_fits(net: Path) -> None:
+    with pytest.raises(InputError, match=r"base\.onnx: tensorrt reads \.engine.*it fits onnxruntime-cpu"):
         deploy.profile(net, runtime="tensorrt")
 
 
