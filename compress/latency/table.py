@@ -49,13 +49,17 @@ class LatencyTable:
         """
         values = self.milliseconds
         for name, axis, at in zip(AXES, self.axes, (output_channels, input_channels, density), strict=True):
-            low, share = _place(name, axis, at)
+            low, share = place(name, axis, at)
             values = values[low] if share == 0 else (1 - share) * values[low] + share * values[low + 1]
         return float(values)
 
 
-def _place(name: str, axis: Array, at: float) -> tuple[int, float]:
-    """The index of the measured value at or below ``at``, and the share of the way to the next."""
+def place(name: str, axis: Array, at: float) -> tuple[int, float]:
+    """Return the index of the measured value at or below ``at``, and the share of the way to the next (0 to 1).
+
+    Raises:
+        InputError: outside what was measured.
+    """
     slack = _SLACK * max(1.0, abs(float(axis[-1])))
     if not axis[0] - slack <= at <= axis[-1] + slack:
         raise InputError(
