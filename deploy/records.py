@@ -177,9 +177,9 @@ class Comparison(Record):
 
 
 class Control(Record):
-    """The A/A control: the apparent slow-down of the baseline against itself, its bounds, and each copy's own."""
+    """The A/A control: the apparent slow-down of the baseline against itself, block by block: middle and extremes."""
 
-    value: float
+    value: float | None
     low: float | None
     high: float | None
     pairs: int
@@ -187,9 +187,10 @@ class Control(Record):
 
 
 class Look(Record):
-    """One look of the sequential test: the slow-down (0.05 is 5 %) and the bounds that hold at this look."""
+    """One look of the sequential test: the slow-down (0.05 is 5 %) and its bounds, which hold at all looks together."""
 
     pairs: int
+    blocks: int = Field(default=0, description="0 in verdicts that were not measured in blocks")
     level: float
     slowdown: float
     low: float | None
@@ -198,6 +199,18 @@ class Look(Record):
 
 Status = Literal["pass", "fail", "inconclusive", "unresolvable"]
 _EXIT_CODE: dict[str, int] = {"pass": 0, "fail": 1, "inconclusive": 3, "unresolvable": 3}
+
+
+class Shift(Record):
+    """What was decided of one property of latency (``latency`` itself, ``p95``); shares as in :class:`Verdict`."""
+
+    metric: str
+    tolerance: float
+    status: Status
+    slowdown: float | None
+    low: float | None
+    high: float | None
+    resolution: float | None
 
 
 class Verdict(Record):
@@ -216,7 +229,11 @@ class Verdict(Record):
     resolution: float | None = Field(description="smallest change that this machine resolves within the budget")
     control: Control
     pairs: int
+    blocks: int = Field(default=0, description="loads of both files; 0 in verdicts that were not measured in blocks")
     looks: list[Look]
+    shifts: list[Shift] = Field(default_factory=list, description="latency first, then what else was asked of it")
+    base_p50: float | None = Field(default=None, description="milliseconds")
+    new_p50: float | None = Field(default=None, description="milliseconds")
     seconds: float
     budget: float
     conditions: Conditions

@@ -1,4 +1,4 @@
-"""Distribution-free statistics: order-statistic intervals, a trend test, and spending of an error level over looks.
+"""Distribution-free statistics: order-statistic intervals and a trend test.
 
 No latency distribution is assumed anywhere: latencies are skewed, have several modes and heavy tails.
 """
@@ -9,12 +9,9 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
-FIRST_LOOK = 16
-LOOK_GROWTH = 1.3
 _TREND_Z = 1.96
 _MAX_TREND_POINTS = 200
 
@@ -60,25 +57,6 @@ def median_interval(values: Sequence[float], level: float) -> Interval:
     return Interval(float(np.median(ordered)), low, high)
 
 
-def look_level(look: int, alpha: float) -> float:
-    """Return the error level that the look numbered ``look`` (from 0) may spend.
-
-    ``alpha / ((look + 1)(look + 2))`` sums to ``alpha`` over infinitely many looks, so by the union bound the chance
-    that any one-sided bound at any look is wrong is at most ``alpha``, however the looking ends.
-    """
-    return alpha / ((look + 1) * (look + 2))
-
-
-def look_sizes(limit: int) -> list[int]:
-    """Return the sample sizes at which a sequential test may look: 16, 21, 28 ... growing by 1.3, up to ``limit``."""
-    sizes: list[int] = []
-    size = float(FIRST_LOOK)
-    while round(size) <= limit:
-        sizes.append(round(size))
-        size *= LOOK_GROWTH
-    return sizes
-
-
 def has_trend(values: Sequence[float]) -> bool:
     """Mann-Kendall test (two-sided, 5 %) of whether ``values``, in time order, drift up or down."""
     series = _block_medians(np.asarray(values, dtype=float))
@@ -88,20 +66,6 @@ def has_trend(values: Sequence[float]) -> bool:
     score = float(np.sum(np.triu(np.sign(series[None, :] - series[:, None]), k=1)))
     deviation = math.sqrt(n * (n - 1) * (2 * n + 5) / 18.0)
     return abs(score) / deviation > _TREND_Z
-
-
-def student_quantile(probability: float, freedom: int) -> float:
-    """Return the quantile of Student's t distribution, by Fisher's expansion in the normal quantile.
-
-    Good to 1 % for five or more degrees of freedom and probabilities up to 0.995.
-    """
-    z, n = NormalDist().inv_cdf(probability), float(freedom)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return z + sum(term / n ** (at + 1) for at, term in enumerate(terms))
 
 
 def _block_medians(

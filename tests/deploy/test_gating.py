@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +7,6 @@ import pytest
 
 import deploy
 from compress.errors import InputError, UnavailableError
-from deploy import gating
 from deploy.records import Comparison, Verdict
 
 
@@ -53,29 +50,12 @@ def test_a_budget_too_short_for_any_look_is_undecided(net: Path) -> None:
     assert verdict.resolution is None
 
 
-def _simulated(monkeypatch: pytest.MonkeyPatch, slowdown: float) -> None:
-    """Replace the stop-watch, not the decision: pairs take no time and have heavy-tailed noise around ``slowdown``."""
-
-    def pair(base: Callable[[], object], new: Callable[[], object], order: random.Random) -> tuple[float, float]:
-        noise = order.gauss(0, 0.05) / max(abs(order.gauss(0, 1)), 0.05)
-        return 1.0, (1.0 + slowdown) * math.exp(noise)
-
-    monkeypatch.setattr(gating, "pair", pair)
-
-
-def test_a_slow_down_on_the_tolerance_stays_inconclusive(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _simulated(monkeypatch, 0.05)
-    monkeypatch.setattr(gating, "_resolution", lambda *_: 0.001)
-    verdict = deploy.gate(net, net, max_regression=0.05, budget=0.5, alpha=0.01)
-    assert (verdict.status, verdict.exit_code) == ("inconclusive", 3)
-    assert verdict.text.startswith("INCONCLUSIVE")
-    assert verdict.looks
-
-
 def test_no_verdict_contradicts_the_looks(net: Path, bigger_net: Path) -> None:
     verdict = deploy.gate(net, bigger_net, max_regression=0.25, budget=20)
     assert [look.pairs for look in verdict.looks] == sorted(look.pairs for look in verdict.looks)
-    assert sum(look.level for look in verdict.looks) <= verdict.alpha
+    lows = [look.low for look in verdict.looks if look.low is not None]
+    assert lows == sorted(lows)
+    assert verdict.looks[-1].blocks == verdict.blocks
     with pytest.raises(ValueError, match="exit code"):
         Verdict.model_validate(verdict.model_dump() | {"exit_code": 0})
 
@@ -98,7 +78,7 @@ def test_missing_files_and_runtimes(net: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         deploy.gate(net, tmp_path / "none.onnx")
     with pytest.raises(UnavailableError):
-        deploy.gate(net, net, runtime="openvino")
+        deploy.gate(net, net, runtime="onnxruntime-cuda")
 
 
 def test_comparison_tells_which_is_faster_and_by_how_much(net: Path, bigger_net: Path) -> None:
@@ -114,10 +94,3 @@ def test_comparison_tells_which_is_faster_and_by_how_much(net: Path, bigger_net:
 def test_comparison_of_a_file_with_itself_covers_one(net: Path) -> None:
     comparison = deploy.compare(net, net, seconds=0.5)
     assert 0.8 < comparison.ratio < 1.25
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.05, "5 %"), (0.05123, "5.12 %"), (1.5, "150 %"), (-0.004, "-0.4 %"), (0.0, "0 %")]
-)
-def test_percentages_read_well(value: float, text: str) -> None:
-    assert gating.percent(value) == text

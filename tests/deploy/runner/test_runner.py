@@ -102,7 +102,7 @@ def test_requests_survive_the_line() -> None:
 
 def test_nothing_that_runs_on_a_device_needs_the_host() -> None:
     """Read from the sources, so that what is imported on a rare path counts, too."""
-    reached = closure("deploy.runner.__main__", "deploy.runner.worker", "deploy.runner.tasks")
+    reached = closure("deploy.runner.__main__", "deploy.runner.worker", "deploy.runner.tasks", "deploy.duet.task")
     assert "deploy.runtimes.onnxruntime_cpu" in reached
     assert not [name for name in reached if name in ("deploy.records", "compress.files", "deploy.sessions")]
     foreign = {imported.partition(".")[0] for name in reached for imported in imports(name)}
@@ -110,7 +110,7 @@ def test_nothing_that_runs_on_a_device_needs_the_host() -> None:
 
 
 def test_what_runs_on_a_device_is_python_3_9() -> None:
-    for name in closure("deploy.runner.__main__", "deploy.runner.worker", "deploy.runner.tasks"):
+    for name in closure("deploy.runner.__main__", "deploy.runner.worker", "deploy.runner.tasks", "deploy.duet.task"):
         ast.parse(source(name).read_text(), feature_version=(3, 9))
 
 
