@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,27 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     return folder / "bin" / "python"
+
+
+def empty(folder: Path) -> bool:
+    """Whether nothing is left in it."""
+    return not list(folder.iterdir())
+
+
+def emptied(folder: Path, seconds: float = 20.0) -> bool:
+    """Whether nothing is left in it before long."""
+    until = time.monotonic() + seconds
+    while not empty(folder) and time.monotonic() < until:
+        time.sleep(0.05)
+    return empty(folder)
+
+
+def midway(act: Callable[[], None], share: float = 0.15) -> Callable[[float, str], None]:
+    """Return a progress that does ``act`` once, when this share is done; at 0.15 the device has begun to measure."""
+    waiting = [act]
+
+    def progress(done: float, text: str) -> None:
+        if done > share and waiting:
+            waiting.pop()()
+
+    return progress

@@ -6,13 +6,14 @@ import contextlib
 import getpass
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 SSHD = shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
 KEYGEN = shutil.which("ssh-keygen")
@@ -49,15 +50,16 @@ class Server:
         )
         return config
 
-    def sessions(self) -> list[int]:
-        """The processes that serve connections, as children of the server."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(number) for number in children.split()]
+    def connections(self) -> list[psutil.Process]:
+        """The processes of sshd that serve connections."""
+        descendants = psutil.Process(self.process.pid).children(recursive=True)
+        return [process for process in descendants if process.name().startswith("sshd")]
 
     def cut(self) -> None:
-        """Kill what serves the connections, as a network does that goes away."""
-        for number in self.sessions():
-            os.kill(number, signal.SIGKILL)
+        """Kill what serves the connections: for both ends it is as if the network went away."""
+        for process in self.connections():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def make_key(path: Path) -> Path:

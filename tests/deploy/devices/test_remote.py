@@ -25,7 +25,7 @@ from deploy.devices.channel import BOOTSTRAP, Channel, Part
 from deploy.devices.remote import HungError, Patience
 from deploy.devices.ssh import remote_line
 from deploy.runner.protocol import MeasureRequest
-from tests.deploy.devices.conftest import PipeDevice
+from tests.deploy.devices.conftest import PipeDevice, emptied, empty, midway
 
 MakeNet = Callable[..., Path]
 HOSTILE = "-a $(touch owned) `id` 'b' \"c\" \\ ; \n ü\u202e&.onnx"
@@ -33,10 +33,6 @@ HOSTILE = "-a $(touch owned) `id` 'b' \"c\" \\ ; \n ü\u202e&.onnx"
 
 def request(*files: Path, **options: Any) -> MeasureRequest:
     return MeasureRequest([str(file) for file in files], **({"seconds": 0.1} | options))
-
-
-def empty(folder: Path) -> bool:
-    return not list(folder.iterdir())
 
 
 def test_the_answer_is_the_one_that_is_had_here(net: Path, bigger_net: Path, place: Path) -> None:
@@ -181,28 +177,10 @@ def test_a_device_without_an_answer_is_given_up(net: Path) -> None:
         device.measure(request(net))
 
 
-def midway(act: Callable[[], None]) -> Callable[[float, str], None]:
-    """Return a progress that does ``act`` once, when the device has begun to measure."""
-    waiting = [act]
-
-    def progress(share: float, text: str) -> None:
-        if share > 0.15 and waiting:
-            waiting.pop()()
-
-    return progress
-
-
 def _signalling(place: Path, number: int, **options: Any) -> tuple[PipeDevice, Callable[[float, str], None]]:
     """A device, and a progress that sends its receiver a signal midway."""
     device = PipeDevice(before=f"echo $$ > '{place.parent}/pid'", folder=place, **options)
     return device, midway(lambda: os.kill(int((place.parent / "pid").read_text()), number))
-
-
-def _gone(place: Path, seconds: float = 15.0) -> bool:
-    until = time.monotonic() + seconds
-    while not empty(place) and time.monotonic() < until:
-        time.sleep(0.05)
-    return empty(place)
 
 
 def test_a_device_that_dies_is_disconnected_and_its_leftovers_are_named(net: Path, place: Path) -> None:
@@ -242,7 +220,7 @@ def test_a_signal_on_the_device_leaves_nothing_there(number: int, net: Path, pla
     device, progress = _signalling(place, number)
     with pytest.raises(DisconnectedError, match="stopped by a signal"):
         device.measure(request(net, seconds=30), progress)
-    assert _gone(place)
+    assert emptied(place)
 
 
 def test_whoever_stops_waiting_leaves_nothing_there(net: Path, place: Path) -> None:
@@ -258,7 +236,7 @@ def test_another_thread_can_stop_it(net: Path, place: Path) -> None:
     device = PipeDevice(folder=place)
     with pytest.raises(DisconnectedError):
         device.measure(request(net, seconds=30), midway(device.stop))
-    assert _gone(place)
+    assert emptied(place)
 
 
 def _converse(place: Path) -> Channel:

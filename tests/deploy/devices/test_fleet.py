@@ -1,0 +1,129 @@
+"""Several devices at once: all are measured, and one that fails is a row among the others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from compress.errors import InputError, UnavailableError
+from deploy.devices.fleet import measure_on
+from deploy.devices.inventory import Target
+from deploy.devices.local import LocalDevice
+from deploy.runner.protocol import Answer, MeasureRequest
+from deploy.timing import Progress, silent
+from tests.deploy.devices.conftest import PipeDevice, emptied, empty
+
+
+def pipe(name: str, **options: object) -> PipeDevice:
+    device = PipeDevice(**options)  # type: ignore[arg-type]
+    device.name = name
+    return device
+
+
+def test_devices_are_measured_together_and_told_apart(net: Path, bigger_net: Path, place: Path) -> None:
+    targets = [
+        Target(pipe("one", folder=place), threads=(1, 2)),
+        Target(pipe("two", folder=place)),
+        Target(LocalDevice()),
+    ]
+    shown: dict[str, list[float]] = {target.name: [] for target in targets}
+    gauges = {name: lambda share, text, seen=seen: seen.append(share) for name, seen in shown.items()}
+    outcome = measure_on(targets, [net, bigger_net], seconds=0.1, gauges=gauges)
+    assert not outcome.failures
+    assert [(profile.target, profile.conditions.threads, profile.file.name) for profile in outcome.profiles] == [
+        ("one", 1, net.name),
+        ("one", 1, bigger_net.name),
+        ("one", 2, net.name),
+        ("one", 2, bigger_net.name),
+        ("two", 1, net.name),
+        ("two", 1, bigger_net.name),
+        ("here", 1, net.name),
+        ("here", 1, bigger_net.name),
+    ]
+    assert all(seen[-1] == 1 for seen in shown.values())
+    assert empty(place)
+
+
+def test_they_really_run_at_the_same_time(net: Path) -> None:
+    meeting = threading.Barrier(2, timeout=60)
+    gauges = {name: _once(meeting.wait) for name in ("one", "two")}
+    targets = [Target(pipe("one")), Target(pipe("two"))]
+    assert len(measure_on(targets, [net], seconds=0.1, gauges=gauges).profiles) == 2
+
+
+def _once(act: object) -> Progress:
+    waiting = [act]
+
+    def progress(share: float, text: str) -> None:
+        if share > 0.15 and waiting:
+            waiting.pop()()  # type: ignore[operator]
+
+    return progress
+
+
+def test_one_that_cannot_be_had_harms_no_other(net: Path, bigger_net: Path) -> None:
+    lost = pipe("lost", python="/no/such/python")
+    outcome = measure_on(
+        [Target(lost), Target(pipe("good"))], [net, bigger_net], threads=(1, 2), batches=(4,), seconds=0.1
+    )
+    assert {profile.target for profile in outcome.profiles} == {"good"}
+    assert len(outcome.profiles) == 4
+    told = [
+        (failure.target, failure.kind, failure.file, failure.threads, failure.batch) for failure in outcome.failures
+    ]
+    assert told == [
+        ("lost", "unavailable", net.name, 1, 4),
+        ("lost", "unavailable", bigger_net.name, 1, 4),
+        ("lost", "unavailable", net.name, 2, 4),
+        ("lost", "unavailable", bigger_net.name, 2, 4),
+    ]
+    assert "/no/such/python did not start" in outcome.failures[0].reason
+    assert "devices.yaml" in str(outcome.failures[0].hint)
+
+
+def test_one_that_dies_harms_no_other(net: Path, tmp_path: Path) -> None:
+    doomed = pipe("doomed", before=f"echo $$ > '{tmp_path}/pid'")
+    gauges = {"doomed": _once(lambda: os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL))}
+    outcome = measure_on([Target(doomed), Target(pipe("good"))], [net], seconds=1.0, gauges=gauges)
+    assert [profile.target for profile in outcome.profiles] == ["good"]
+    assert [(failure.target, failure.kind) for failure in outcome.failures] == [("doomed", "disconnected")]
+
+
+def test_none_that_can_be_had_is_an_error(net: Path) -> None:
+    targets = [Target(pipe(name, python="/no/such/python")) for name in ("one", "two")]
+    with pytest.raises(UnavailableError, match="device one: /no/such/python did not start"):
+        measure_on(targets, [net], seconds=0.1)
+
+
+def test_a_mistake_of_the_user_is_one_for_all(net: Path, place: Path) -> None:
+    targets = [Target(pipe(name, folder=place)) for name in ("one", "two")]
+    with pytest.raises(InputError, match="no runtime is called 'nonsense'"):
+        measure_on(targets, [net], runtimes=["nonsense"], seconds=30)
+    assert emptied(place)
+
+
+class Slow(PipeDevice):
+    """A device that says when it has begun."""
+
+    begun = threading.Event()
+
+    def measure(self, request: MeasureRequest, progress: Progress = silent) -> Answer:
+        return super().measure(request, _once(self.begun.set))
+
+
+def test_an_interrupt_ends_them_all_and_leaves_nothing(net: Path, place: Path) -> None:
+    def interrupt() -> None:
+        Slow.begun.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    began = time.monotonic()
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        measure_on([Target(Slow(folder=place)), Target(LocalDevice())], [net], seconds=100)
+    assert time.monotonic() - began < 60
+    assert emptied(place)
