@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +19,42 @@ from deploy.runner.measuring import all_conditions
 from deploy.runner.protocol import MeasureRequest
 from deploy.timing import Progress, silent
 
-Gauges = Mapping[str, Progress]
 AnyPath = str | os.PathLike[str]
 
-_RUNTIMES = ("onnxruntime-cpu",)
-_THREADS = (1,)
+
+def onnxruntime_cpu(_file: Path) -> str:
+    """The runtime that files are measured in where nobody says otherwise."""
+    return "onnxruntime-cpu"
 
 
-def measure_on(
-    targets: Sequence[Target],
-    files: Sequence[AnyPath],
-    *,
-    runtimes: Sequence[str] = (),
-    threads: Sequence[int] = (),
-    batches: Sequence[int] = (1,),
-    gauges: Gauges | None = None,
-    **options: Any,
-) -> Measured:
-    """Measure ``files`` on every target at the same time; a device that cannot be had is a failure among the others.
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of every device. Empty ``runtimes`` and ``threads`` leave it to the device's entry; where that
+    names none, a file is measured in its ``usual`` runtime, with one thread. ``options`` are those of :func:`measure`.
+    """
+
+    files: Sequence[AnyPath]
+    runtimes: Sequence[str] = ()
+    threads: Sequence[int] = ()
+    batches: Sequence[int] = (1,)
+    usual: Callable[[Path], str] = onnxruntime_cpu
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def requests(self, target: Target) -> list[MeasureRequest]:
+        """Return what is measured on ``target``: files that are measured in the same runtimes come together."""
+        named = tuple(self.runtimes) or target.runtimes
+        jobs: dict[tuple[str, ...], list[str]] = {}
+        for file in self.files:
+            jobs.setdefault(named or (self.usual(Path(file)),), []).append(os.fspath(file))
+        threads = tuple(self.threads) or target.threads or (1,)
+        return [MeasureRequest(files, runtimes, threads, tuple(self.batches)) for runtimes, files in jobs.items()]
+
+
+def measure_on(targets: Sequence[Target], wish: Wish, gauges: Mapping[str, Progress] | None = None) -> Measured:
+    """Measure on every target at the same time; a device that cannot be had is a failure among the others.
 
     Args:
-        runtimes: what to measure in; where empty, what the target's entry says, or ONNX Runtime on the CPU.
-        threads: numbers of threads; where empty, what the target's entry says, or one.
-        batches: sizes of the dynamic first dimension of every input.
         gauges: by the target's name, called with the share done (0 to 1) and what is being done there.
-        options: as of :func:`deploy.measuring.measure`.
 
     Returns:
         The profiles and failures of all, device by device.
@@ -52,30 +64,41 @@ def measure_on(
         UnavailableError: no device could be reached; the message is that of the first.
     """
     shown = gauges or {}
-
-    def asked(target: Target) -> dict[str, Any]:
-        return {
-            "runtimes": tuple(runtimes) or target.runtimes or _RUNTIMES,
-            "threads": tuple(threads) or target.threads or _THREADS,
-        }
-
-    def job(target: Target) -> Measured:
-        progress = shown.get(target.name, silent)
-        return measure(files, device=target.device, progress=progress, batches=batches, **asked(target), **options)
-
-    done = _each(targets, job)
+    done = _each(targets, lambda target: _measure(target, wish, shown.get(target.name, silent)))
     lost = [outcome for outcome in done if isinstance(outcome, UnavailableError)]
     if lost and len(lost) == len(done):
         raise lost[0]
     together = Measured()
     for target, outcome in zip(targets, done, strict=True):
         if isinstance(outcome, UnavailableError):
-            request = MeasureRequest([os.fspath(path) for path in files], **asked(target), batches=batches)
-            together.failures += _failures(target, request, outcome)
+            together.failures += [
+                failure for request in wish.requests(target) for failure in _failures(target, request, outcome)
+            ]
         else:
             together.profiles += outcome.profiles
             together.failures += outcome.failures
     return together
+
+
+def _measure(target: Target, wish: Wish, progress: Progress) -> Measured:
+    measured, requests = Measured(), wish.requests(target)
+    for number, request in enumerate(requests):
+        found = measure(
+            request.files,
+            runtimes=request.runtimes,
+            threads=request.threads,
+            batches=request.batches,
+            device=target.device,
+            progress=_part(progress, number, len(requests)),
+            **wish.options,
+        )
+        measured.profiles += found.profiles
+        measured.failures += found.failures
+    return measured
+
+
+def _part(progress: Progress, number: int, parts: int) -> Progress:
+    return lambda share, text: progress((number + share) / parts, text)
 
 
 def _failures(target: Target, request: MeasureRequest, error: UnavailableError) -> list[Failure]:

@@ -7,11 +7,12 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compress.errors import InputError, UnavailableError
-from deploy.devices.fleet import measure_on
+from deploy.devices.fleet import Wish, measure_on
 from deploy.devices.inventory import Target
 from deploy.devices.local import LocalDevice
 from deploy.runner.protocol import Answer, MeasureRequest
@@ -25,6 +26,10 @@ def pipe(name: str, **options: object) -> PipeDevice:
     return device
 
 
+def wish(*files: Path, seconds: float = 0.1, **asked: Any) -> Wish:
+    return Wish(files, options={"seconds": seconds}, **asked)
+
+
 def test_devices_are_measured_together_and_told_apart(net: Path, bigger_net: Path, place: Path) -> None:
     targets = [
         Target(pipe("one", folder=place), threads=(1, 2)),
@@ -33,7 +38,7 @@ def test_devices_are_measured_together_and_told_apart(net: Path, bigger_net: Pat
     ]
     shown: dict[str, list[float]] = {target.name: [] for target in targets}
     gauges = {name: lambda share, text, seen=seen: seen.append(share) for name, seen in shown.items()}
-    outcome = measure_on(targets, [net, bigger_net], seconds=0.1, gauges=gauges)
+    outcome = measure_on(targets, wish(net, bigger_net), gauges)
     assert not outcome.failures
     assert [(profile.target, profile.conditions.threads, profile.file.name) for profile in outcome.profiles] == [
         ("one", 1, net.name),
@@ -53,7 +58,7 @@ def test_they_really_run_at_the_same_time(net: Path) -> None:
     meeting = threading.Barrier(2, timeout=60)
     gauges = {name: _once(meeting.wait) for name in ("one", "two")}
     targets = [Target(pipe("one")), Target(pipe("two"))]
-    assert len(measure_on(targets, [net], seconds=0.1, gauges=gauges).profiles) == 2
+    assert len(measure_on(targets, wish(net), gauges).profiles) == 2
 
 
 def _once(act: object) -> Progress:
@@ -66,11 +71,21 @@ def _once(act: object) -> Progress:
     return progress
 
 
+def test_files_go_to_their_usual_runtimes_unless_the_entry_names_some(net: Path, bigger_net: Path) -> None:
+    asked = Wish([net, bigger_net], usual=lambda file: "tensorrt" if file == net else "openvino")
+    runtimes = [(request.runtimes, request.files) for request in asked.requests(Target(LocalDevice()))]
+    assert runtimes == [(("tensorrt",), [str(net)]), (("openvino",), [str(bigger_net)])]
+    named = asked.requests(Target(LocalDevice(), runtimes=("onnxruntime-cpu",), threads=(4,)))
+    assert [(request.runtimes, request.threads, len(request.files)) for request in named] == [
+        (("onnxruntime-cpu",), (4,), 2)
+    ]
+    chosen = Wish([net], runtimes=("x",), threads=(2,)).requests(Target(LocalDevice(), ("y",), (4,)))
+    assert [(request.runtimes, request.threads) for request in chosen] == [(("x",), (2,))]
+
+
 def test_one_that_cannot_be_had_harms_no_other(net: Path, bigger_net: Path) -> None:
     lost = pipe("lost", python="/no/such/python")
-    outcome = measure_on(
-        [Target(lost), Target(pipe("good"))], [net, bigger_net], threads=(1, 2), batches=(4,), seconds=0.1
-    )
+    outcome = measure_on([Target(lost), Target(pipe("good"))], wish(net, bigger_net, threads=(1, 2), batches=(4,)))
     assert {profile.target for profile in outcome.profiles} == {"good"}
     assert len(outcome.profiles) == 4
     told = [
@@ -89,7 +104,7 @@ def test_one_that_cannot_be_had_harms_no_other(net: Path, bigger_net: Path) -> N
 def test_one_that_dies_harms_no_other(net: Path, tmp_path: Path) -> None:
     doomed = pipe("doomed", before=f"echo $$ > '{tmp_path}/pid'")
     gauges = {"doomed": _once(lambda: os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL))}
-    outcome = measure_on([Target(doomed), Target(pipe("good"))], [net], seconds=1.0, gauges=gauges)
+    outcome = measure_on([Target(doomed), Target(pipe("good"))], wish(net, seconds=1.0), gauges)
     assert [profile.target for profile in outcome.profiles] == ["good"]
     assert [(failure.target, failure.kind) for failure in outcome.failures] == [("doomed", "disconnected")]
 
@@ -97,13 +112,13 @@ def test_one_that_dies_harms_no_other(net: Path, tmp_path: Path) -> None:
 def test_none_that_can_be_had_is_an_error(net: Path) -> None:
     targets = [Target(pipe(name, python="/no/such/python")) for name in ("one", "two")]
     with pytest.raises(UnavailableError, match="device one: /no/such/python did not start"):
-        measure_on(targets, [net], seconds=0.1)
+        measure_on(targets, wish(net))
 
 
 def test_a_mistake_of_the_user_is_one_for_all(net: Path, place: Path) -> None:
     targets = [Target(pipe(name, folder=place)) for name in ("one", "two")]
     with pytest.raises(InputError, match="no runtime is called 'nonsense'"):
-        measure_on(targets, [net], runtimes=["nonsense"], seconds=30)
+        measure_on(targets, wish(net, runtimes=["nonsense"], seconds=30))
     assert emptied(place)
 
 
@@ -124,6 +139,6 @@ def test_an_interrupt_ends_them_all_and_leaves_nothing(net: Path, place: Path) -
     began = time.monotonic()
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        measure_on([Target(Slow(folder=place)), Target(LocalDevice())], [net], seconds=100)
+        measure_on([Target(Slow(folder=place)), Target(LocalDevice())], wish(net, seconds=100))
     assert time.monotonic() - began < 60
     assert emptied(place)
