@@ -11,7 +11,7 @@ from deploy.report.text import change, label, number
 
 Figure = dict[str, Any]
 
-_SERIES = ("$before", "$after", "$third", "$fourth", "$fifth")
+SERIES = ("$before", "$after", "$third", "$fourth", "$fifth")
 _BINS = 60
 _MOST_TICKS = 16
 
@@ -48,7 +48,7 @@ def ratios(rows: list[FigureRow]) -> Figure | None:
             "ticktext": [f"{name}  " for name in names],
             "showgrid": False,
         },
-        "xaxis": {"title": _title("after / before"), "range": [0, max(1.4, 1.3 * max(values))], "zeroline": False},
+        "xaxis": {"title": title("after / before"), "range": [0, max(1.4, 1.3 * max(values))], "zeroline": False},
         "shapes": [_line("x", 1.0, "$ink")],
         "bargap": 0.35,
     }
@@ -76,8 +76,8 @@ def widths(layers: list[LayerRow]) -> Figure | None:
             "automargin": True,
             "showgrid": False,
         },
-        "yaxis": {"title": _title("channels"), "rangemode": "tozero"},
-        "legend": _LEGEND,
+        "yaxis": {"title": title("channels"), "rangemode": "tozero"},
+        "legend": LEGEND,
     }
     return {"data": [before, after], "layout": layout}
 
@@ -94,20 +94,19 @@ def latencies(profiles: list[Profile]) -> Figure | None:
     if not high > low:
         high = low * 1.01 + 1e-6
     traces = [
-        _histogram(label(profile.file.name), profile.samples, low, high, _SERIES[index % len(_SERIES)])
+        _histogram(label(profile.file.name), profile.samples, low, high, SERIES[index % len(SERIES)])
         for index, profile in enumerate(profiles)
     ]
     marks = [
-        _line("x", profile.p50.value, _SERIES[index % len(_SERIES)], dash="dot")
-        for index, profile in enumerate(profiles)
+        _line("x", profile.p50.value, SERIES[index % len(SERIES)], dash="dot") for index, profile in enumerate(profiles)
     ]
     layout = {
         "height": 320,
         "margin": {"l": 55, "r": 10, "t": 30, "b": 45},
-        "xaxis": {"title": _title("latency in ms (dotted: median)"), "range": [low, high], "showgrid": False},
-        "yaxis": {"title": _title("share of runs"), "tickformat": ".0%", "rangemode": "tozero"},
+        "xaxis": {"title": title("latency in ms (dotted: median)"), "range": [low, high], "showgrid": False},
+        "yaxis": {"title": title("share of runs"), "tickformat": ".0%", "rangemode": "tozero"},
         "shapes": marks,
-        "legend": _LEGEND,
+        "legend": LEGEND,
     }
     return {"data": traces, "layout": layout}
 
@@ -131,11 +130,11 @@ def paired(comparison: Comparison) -> Figure | None:
         "height": 280,
         "margin": {"l": 55, "r": 10, "t": 10, "b": 45},
         "xaxis": {
-            "title": _title("time of new / time of base, pair by pair"),
+            "title": title("time of new / time of base, pair by pair"),
             "range": [low, high],
             "showgrid": False,
         },
-        "yaxis": {"title": _title("share of pairs"), "tickformat": ".0%", "rangemode": "tozero"},
+        "yaxis": {"title": title("share of pairs"), "tickformat": ".0%", "rangemode": "tozero"},
         "shapes": shapes,
         "showlegend": False,
     }
@@ -172,8 +171,8 @@ def funnel(verdict: Verdict) -> Figure | None:
     layout = {
         "height": 300,
         "margin": {"l": 60, "r": 10, "t": 30, "b": 45},
-        "xaxis": {"title": _title("pairs measured"), "type": "log", "showgrid": False, **_doublings(pairs)},
-        "yaxis": {"title": _title("slow-down"), "tickformat": "+.1~%", "zeroline": True},
+        "xaxis": {"title": title("pairs measured"), "type": "log", "showgrid": False, **_doublings(pairs)},
+        "yaxis": {"title": title("slow-down"), "tickformat": "+.1~%", "zeroline": True},
         "shapes": [_line("y", verdict.tolerance, "$worse", dash="dash")],
         "annotations": [
             {
@@ -187,12 +186,12 @@ def funnel(verdict: Verdict) -> Figure | None:
                 "font": {"color": "$worse"},
             }
         ],
-        "legend": _LEGEND,
+        "legend": LEGEND,
     }
     return {"data": [band, middle], "layout": layout}
 
 
-_LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+LEGEND = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 
 
 def _ratio(row: FigureRow) -> float | None:
@@ -254,7 +253,8 @@ def _band(axis: str, low: float, high: float) -> Figure:
     return {"type": "rect", "fillcolor": "$after-soft", "line": {"width": 0}, "layer": "below", **place}
 
 
-def _title(text: str) -> Figure:
+def title(text: str) -> Figure:
+    """Return an axis title; ``text`` is ours, or went through :func:`deploy.report.text.label`."""
     return {"text": text, "font": {"size": 13}}
 
 

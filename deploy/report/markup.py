@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from deploy.report.charts import Figure
 from deploy.report.schema import Report, Section
 from deploy.report.text import escape
+
+
+class Keyed(NamedTuple):
+    """A table cell and the figure that it is sorted by; ``None`` sorts last."""
+
+    html: str
+    key: float | None
 
 
 def section(identifier: str, title: str, inside: str) -> str:
@@ -27,7 +35,7 @@ def definitions(rows: Iterable[tuple[str, str | None]]) -> str:
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{value}</dd>' for name, value in rows if value is not None)}</dl>"
 
 
-def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str | Keyed]]) -> str:
     """Return a scrollable table of HTML cells; a head ending in ``|n`` makes its column numeric."""
     kinds = [' class="n"' if head.endswith("|n") else "" for head in heads]
     names = [head.removesuffix("|n") for head in heads]
@@ -52,7 +60,28 @@ def chart(drawn: dict[str, Figure], identifier: str, caption: str, figure: Figur
     )
 
 
-def _cells(row: Sequence[str], kinds: Sequence[str]) -> str:
-    first, *rest = row
-    cells = "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
-    return f'<th scope="row"{kinds[0]}>{first}</th>{cells}'
+def panel_list(name: str, panels: Sequence[tuple[str, str]], *, always: bool = False) -> str:
+    """Return panels of (plain title, HTML), of which the page shows one at a time and offers the choice under ``name``.
+
+    Without scripts all of them are shown. One panel alone has no choice; its title is shown where ``always`` is set.
+    """
+    if len(panels) == 1 and not always:
+        return panels[0][1]
+    parts = [
+        f'<div class="panel" data-title="{escape(title)}"><h4>{escape(title)}</h4>{inside}</div>'
+        for title, inside in panels
+    ]
+    return f'<div class="panels" data-name="{escape(name)}">{"".join(parts)}</div>'
+
+
+def _cells(row: Sequence[str | Keyed], kinds: Sequence[str]) -> str:
+    (first, *rest) = (_cell(cell) for cell in row)
+    cells = "".join(f"<td{kind}{key}>{html}</td>" for (html, key), kind in zip(rest, kinds[1:], strict=True))
+    return f'<th scope="row"{kinds[0]}{first[1]}>{first[0]}</th>{cells}'
+
+
+def _cell(cell: str | Keyed) -> tuple[str, str]:
+    """Return the HTML of a cell and the attribute that it is sorted by."""
+    if isinstance(cell, str):
+        return cell, ""
+    return cell.html, ' data-key=""' if cell.key is None else f' data-key="{cell.key:.9g}"'

@@ -31,7 +31,8 @@ def render(report: Report) -> str:
         f"<h1>{escape(summary.headline(report))}</h1>\n{summary.banner(report)}\n{summary.tiles(report)}\n</header>\n"
         f"{body}\n<footer>Report version {VERSION}. {COMPLETE}</footer>"
     )
-    return document(report.title, inside, scripts=drawing(charts))
+    behaviour = f"<script>{_asset('tables.js')}</script>\n"
+    return document(report.title, inside, scripts=behaviour + drawing(charts))
 
 
 def drawing(charts: dict[str, Figure]) -> str:

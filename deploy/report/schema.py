@@ -30,6 +30,7 @@ Section = Literal[
     "engines",
     "profiles",
     "failures",
+    "operators",
     "comparison",
     "matrix",
     "why",

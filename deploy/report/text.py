@@ -77,17 +77,17 @@ def value_text(value: Any) -> str:
 def pairs(values: Mapping[str, Any]) -> str:
     """Return a mapping as a run of ``name value`` chips; mappings inside it are flattened."""
     chips = (
-        f'<span class="pair"><span>{escape(key)}</span> {code(value_text(item))}</span>'
-        for key, item in _flat(values, "")
+        f'<span class="pair"><span>{escape(key)}</span> {code(value_text(item))}</span>' for key, item in flat(values)
     )
     return f'<div class="pairs">{"".join(chips)}</div>' if values else ""
 
 
-def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a mapping's names and values; those of a mapping inside it under both names."""
     for key, item in values.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(item, dict) and item and len(prefix) < _LONGEST:
-            yield from _flat(item, f"{name} · ")
+            yield from flat(item, f"{name} · ")
         else:
             yield name, item
 
