@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from compress import operators
+from compress.errors import CompressError, InputError, UnavailableError
 from compress.files import check_writable
 from compress.pipeline.evidence import Evidence, gather
 from compress.pipeline.finetuning import Metrics, TrainingOptions
 from compress.pipeline.loading import require_file
 from compress.pipeline.onnx_data import measure_onnx
+from compress.pipeline.points import of_profiles, points
 from compress.pipeline.profile import Gauge
 from compress.pipeline.reporter import Reporter
 
 if TYPE_CHECKING:
     from compress import Program
     from deploy import Profile
+    from deploy.records import Failure
     from deploy.report import FigureRow, LayerRow, Report, Verification
 
 NOT_RECORDED = "no network file is known for this ONNX file (give --programs)"
@@ -32,10 +35,13 @@ class Screen(Reporter, Gauge, Protocol):
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """Everything that the report job needs to know. ``programs`` overrides what the export records name."""
+    """Everything that the report job needs to know. ``programs`` overrides what the export records name.
+
+    The first candidate is put beside the baseline layer by layer and in pairs; all are points of the accuracy chart.
+    """
 
     baseline: Path
-    candidate: Path
+    candidates: tuple[Path, ...]
     programs: tuple[Path, Path] | None = None
     data: str | None = None
     title: str | None = None
@@ -51,9 +57,14 @@ class ReportRequest:
     force: bool = False
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The baseline and all candidates."""
+        return (self.baseline, *self.candidates)
+
+    @property
     def destinations(self) -> tuple[Path, ...]:
         """The files to write."""
-        folder = self.candidate.parent
+        folder = self.candidates[0].parent
         return self.outputs or (folder / "report.html", folder / "report.json")
 
     def conditions(self) -> dict[str, Any]:
@@ -69,20 +80,34 @@ class ReportRequest:
 
 def run(request: ReportRequest, screen: Screen) -> Report:
     """Gather, measure, decide and write. Raises :class:`compress.errors.CompressError` before anything is written."""
-    for path in (request.baseline, request.candidate, *(request.programs or ())):
-        require_file(path)
-    for path in (request.baseline, request.candidate):
-        operators.library_beside(path)  # before networks and data are loaded
+    _check(request)
     for path in request.destinations:
         check_writable(path, overwrite=request.force)
-    before = gather(request.baseline, request.programs[0] if request.programs else None, screen)
-    after = gather(request.candidate, request.programs[1] if request.programs else None, screen)
-    accuracies = [_accuracy(request, evidence, screen) for evidence in (before, after)]
+    networks = [*(request.programs or ()), *([None] * len(request.files))]
+    evidences = [gather(path, network, screen) for path, network in zip(request.files, networks, strict=False)]
+    accuracies = [_accuracy(request, evidence, screen) for evidence in evidences]
+    before, after = evidences[:2]
     report = _describe(request, before, after)
     _measure(report, request, screen)
-    report.figures = figures(before, after, accuracies, report.profiles)
+    pair = _of(report.profiles, before), _of(report.profiles, after)
+    report.figures = figures(before, after, accuracies[:2], pair)
+    report.points = points(evidences, accuracies, report.profiles, report.failures)
     write(report, request.destinations, overwrite=request.force)
     return report
+
+
+def _check(request: ReportRequest) -> None:
+    """Refuse what cannot be reported on before networks and data are loaded."""
+    for path in (*request.files, *(request.programs or ())):
+        require_file(path)
+    names = [path.name for path in request.files]
+    for path in request.files[1:]:
+        if names.count(path.name) > 1 and path.resolve() != request.baseline.resolve():
+            raise InputError(
+                "another file has the same name", where=str(path), hint="rename one: a report goes by names"
+            )
+    for path in request.files:
+        operators.library_beside(path)
 
 
 def write(report: Report, paths: Sequence[Path], *, overwrite: bool) -> None:
@@ -93,18 +118,21 @@ def write(report: Report, paths: Sequence[Path], *, overwrite: bool) -> None:
         reports.write(report, path, overwrite=overwrite)
 
 
-def from_profiles(profiles: Sequence[Profile]) -> Report:
-    """Return a report of measurements alone; two files in one runtime are also put side by side."""
+def from_profiles(profiles: Sequence[Profile], failures: Sequence[Failure] = ()) -> Report:
+    """Return a report of measurements alone; two files measured alike are also put side by side."""
     from deploy.report import Report
 
-    pair = list(profiles) if len(profiles) == 2 else []
-    names = dict.fromkeys(profile.file.name for profile in profiles)
+    several = len({profile.file.name for profile in profiles}) == len(profiles) == 2
+    pair = list(profiles) if several and profiles[0].target == profiles[1].target else []
+    names = dict.fromkeys([profile.file.name for profile in profiles] + [failure.file for failure in failures])
     return Report(
         title=f"Profile of {', '.join(names)}",
         created=_now(),
         profiles=list(profiles),
-        figures=[_size_row(*pair), *_latency_rows(*pair)] if pair else [],
-        environment=profiles[0].environment,
+        failures=list(failures),
+        points=of_profiles(profiles),
+        figures=[_size_row(pair[0].file.size, pair[1].file.size), *_latency_rows(*pair)] if pair else [],
+        environment=profiles[0].environment if profiles else None,
         missing={
             "source": "compress profile measures files; compress report also tells how they were made",
             "comparison": "not measured in pairs; compress gate and compress report do that",
@@ -113,14 +141,21 @@ def from_profiles(profiles: Sequence[Profile]) -> Report:
 
 
 def figures(
-    before: Evidence, after: Evidence, accuracies: Sequence[Metrics | None], profiles: Sequence[Profile]
+    before: Evidence,
+    after: Evidence,
+    accuracies: Sequence[Metrics | None],
+    profiles: tuple[Profile | None, Profile | None],
 ) -> list[FigureRow]:
     """Return MACs, parameters, file size, accuracy and latency before and after."""
+    sizes = [
+        profile.file.size if profile else evidence.onnx.stat().st_size
+        for evidence, profile in zip((before, after), profiles, strict=True)
+    ]
     return [
         *_count_rows(before.program, after.program),
-        _size_row(profiles[0], profiles[1]),
+        _size_row(*sizes),
         *_accuracy_rows(*accuracies),
-        *_latency_rows(profiles[0], profiles[1]),
+        *_latency_rows(*profiles),
     ]
 
 
@@ -131,7 +166,7 @@ def _describe(request: ReportRequest, before: Evidence, after: Evidence) -> Repo
     layers = info.metrics.get("pruning", {}).get("layers", []) if info else []
     criterion = ((info.plan or {}).get("settings") or {}).get("criterion", "the plan") if info else None
     report = Report(
-        title=request.title or f"{request.candidate.name} against {request.baseline.name}",
+        title=request.title or _title(request),
         created=_now(),
         source=before.source(),
         result=after.source(),
@@ -173,23 +208,64 @@ def _layer_row(row: Mapping[str, Any], why_cut: str) -> LayerRow:
     return layer
 
 
+def _title(request: ReportRequest) -> str:
+    more = len(request.candidates) - 1
+    others = f" and {more} more {'file' if more == 1 else 'files'}" if more else ""
+    return f"{request.candidates[0].name}{others} against {request.baseline.name}"
+
+
 def _measure(report: Report, request: ReportRequest, screen: Screen) -> None:
+    """Measure all files, whatever one of them does; the first two also in pairs.
+
+    Raises:
+        InputError, UnavailableError: no file could be measured at all.
+    """
     import deploy
 
-    files = request.baseline, request.candidate
-    with screen.bar("measuring both files") as progress:
-        report.profiles = deploy.profile(files, seconds=request.seconds, progress=progress, **request.conditions())
+    files = list(dict.fromkeys(path.resolve() for path in request.files))
+    with screen.bar(f"measuring {len(files)} files") as progress:
+        measured = deploy.measure(
+            files,
+            runtimes=[request.runtime],
+            threads=[request.threads],
+            batches=[request.batch],
+            sizes=request.sizes,
+            seconds=request.seconds,
+            seed=request.seed,
+            operators=True,
+            progress=progress,
+        )
+    if not measured.profiles:
+        raise _error(measured.failures[0])
+    report.profiles, report.failures = measured.profiles, measured.failures
+    report.environment = report.profiles[0].environment
+    failed = {failure.file for failure in measured.failures}
+    pair = request.baseline, request.candidates[0]
+    broken = [path.name for path in pair if path.name in failed]
+    if broken:
+        reason = f"{' and '.join(dict.fromkeys(broken))} could not be measured"
+        report.missing |= {"comparison": reason, "gate": reason}
+        return
     with screen.bar("comparing them in pairs") as progress:
-        report.comparison = deploy.compare(*files, progress=progress, **request.conditions())
+        report.comparison = deploy.compare(*pair, progress=progress, **request.conditions())
     with screen.bar("gate") as progress:
         report.gate = deploy.gate(
-            *files,
+            *pair,
             max_regression=request.max_regression,
             budget=request.budget,
             progress=progress,
             **request.conditions(),
         )
-    report.environment = report.profiles[0].environment
+
+
+def _of(profiles: Sequence[Profile], evidence: Evidence) -> Profile | None:
+    return next((profile for profile in profiles if profile.file.name == evidence.onnx.name), None)
+
+
+def _error(failure: Failure) -> CompressError:
+    kind = UnavailableError if failure.kind == "unavailable" else InputError
+    where = None if failure.kind == "unavailable" else failure.file
+    return kind(failure.reason, where=where, hint=failure.hint)
 
 
 def _accuracy(request: ReportRequest, evidence: Evidence, screen: Screen) -> Metrics | None:
@@ -244,13 +320,13 @@ def _accuracy_rows(before: Metrics | None, after: Metrics | None) -> list[Figure
     ]
 
 
-def _size_row(before: Profile, after: Profile) -> FigureRow:
+def _size_row(before: int, after: int) -> FigureRow:
     from deploy.report import FigureRow
 
-    return FigureRow(name="file size", unit="bytes", before=before.file.size, after=after.file.size)
+    return FigureRow(name="file size", unit="bytes", before=before, after=after)
 
 
-def _latency_rows(before: Profile, after: Profile) -> list[FigureRow]:
+def _latency_rows(before: Profile | None, after: Profile | None) -> list[FigureRow]:
     from deploy.report import latency_rows
 
     return latency_rows(before, after)

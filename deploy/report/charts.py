@@ -12,7 +12,7 @@ from deploy.report.text import change, label, number
 Figure = dict[str, Any]
 
 SERIES = ("$before", "$after", "$third", "$fourth", "$fifth")
-_BINS = 60
+_BINS = 80
 _MOST_TICKS = 16
 
 
@@ -83,14 +83,12 @@ def widths(layers: list[LayerRow]) -> Figure | None:
 
 
 def latencies(profiles: list[Profile]) -> Figure | None:
-    """Histograms of the latencies of every profile, cut off above the largest p99."""
+    """Histograms of the latencies of every profile, cut off where the tails are thin."""
     if not profiles:
         return None
     low = min(min(profile.samples) for profile in profiles)
-    high = max(profile.p99.value for profile in profiles)
-    tails = sorted(profile.p90.value for profile in profiles)
     # A few stalls of the machine would otherwise squeeze everything that matters into the first bin.
-    high = min(high, 2.5 * tails[-1])
+    high = max(min(profile.p99.value, 1.3 * profile.p90.value) for profile in profiles)
     if not high > low:
         high = low * 1.01 + 1e-6
     traces = [
@@ -101,7 +99,7 @@ def latencies(profiles: list[Profile]) -> Figure | None:
         _line("x", profile.p50.value, SERIES[index % len(SERIES)], dash="dot") for index, profile in enumerate(profiles)
     ]
     layout = {
-        "height": 320,
+        "height": 310 + 10 * len(profiles),
         "margin": {"l": 55, "r": 10, "t": 30, "b": 45},
         "xaxis": {"title": title("latency in ms (dotted: median)"), "range": [low, high], "showgrid": False},
         "yaxis": {"title": title("share of runs"), "tickformat": ".0%", "rangemode": "tozero"},

@@ -32,7 +32,12 @@ def _cell(cell: Cell) -> str:
     tag = f'<span class="tag {TONES[cell.outcome]}">{cell.outcome}</span>'
     said = "".join(f"<small>{escape(fact)}</small>" for fact in facts(cell))
     about = ", ".join(
-        part for part in (cell.version, f"{cell.nodes} nodes after fusion" if cell.nodes is not None else None) if part
+        part
+        for part in (
+            cell.version and f"version {cell.version}",
+            f"{cell.nodes} nodes after fusion" if cell.nodes is not None else None,
+        )
+        if part
     )
     nodes = "".join(
         f"<div>{escape(provider)}: {', '.join(map(code, names[:_MOST_NODES]))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploy.compatibility.records import Cell, Matrix
-from deploy.report.text import NOTHING, number
+from deploy.report.text import NOTHING
 
 TONES = {
     "runs": "ok",
@@ -58,7 +58,9 @@ def facts(cell: Cell) -> list[str]:
     if cell.needs:
         said.append(f"needs {cell.needs}")
     if cell.error is not None:
-        said.append(f"error {number(cell.error, 'share')}{f' against {cell.reference}' if cell.reference else ''}")
+        said.append(
+            f"error {cell.error:.2g} of the largest value{f', against {cell.reference}' if cell.reference else ''}"
+        )
     if cell.outcome in ("runs", "runs in part") and not cell.measured:
         said.append("not measured on this machine")
     return said or [NOTHING]

@@ -9,7 +9,7 @@ from deploy.report.text import NOTHING, code, escape, label, number
 from deploy.why.records import Explanation, Peak, Row, Side
 
 _MOST_BARS = 24
-_HEADS = ["Layer", "Before|n", "After|n", "Change|n", "MACs|n", "Width|n", "Bound by", "Of the peak|n", "Remarks"]
+_HEADS = ["Layer", "Before|n", "After|n", "Change|n", "MACs|n", "Width|n", "Bound by", "Remarks"]
 
 
 def why_html(report: Report, drawn: dict[str, Figure]) -> str:
@@ -44,6 +44,7 @@ def _row(row: Row) -> list[str | Keyed]:
     sign = "" if gone is None else "+" if gone > 0 else ""
     moved = NOTHING if gone is None else f'<span class="{tone}">{sign}{escape(number(gone, "ms"))}</span>'
     attained = None if new is None else new.attained
+    peak = "share of the peak not known" if attained is None else f"{100 * attained:.0f} % of the peak"
     return [
         code(row.name) + _kinds(base, new),
         _time(base),
@@ -51,8 +52,7 @@ def _row(row: Row) -> list[str | Keyed]:
         Keyed(moved, gone),
         Keyed(_pair(base, new, "macs", "count"), None if new is None else new.macs),
         Keyed(_pair(base, new, "width", ""), None if new is None else new.width),
-        escape(_bounds(base, new)),
-        Keyed(escape(number(attained, "share")) if attained is not None else "not known", attained),
+        Keyed(f"{escape(_bounds(base, new))}<small>{escape(peak)}</small>", attained),
         "<br>".join(map(escape, row.remarks)) or NOTHING,
     ]
 
@@ -167,8 +167,8 @@ def _roofline(why: Explanation) -> Figure | None:
         "height": 360,
         "margin": {"l": 65, "r": 15, "t": 30, "b": 50},
         "hovermode": "closest",
-        "xaxis": {"title": title("MACs (log)"), "type": "log", "exponentformat": "SI"},
-        "yaxis": {"title": title("ms in a run (log)"), "type": "log", "exponentformat": "none"},
+        "xaxis": {"title": title("MACs (log)"), "type": "log", "exponentformat": "SI", "dtick": 1},
+        "yaxis": {"title": title("ms in a run (log)"), "type": "log", "exponentformat": "none", "automargin": True},
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
         "showlegend": True,
     }

@@ -53,25 +53,30 @@ def environment_html(here: Environment) -> str:
 
 def _devices(found: list[Group], targets: list[str], drawn: dict[str, Figure]) -> str:
     """The files' medians, a row for every device and condition: figures of one row were measured alike."""
-    files = list(dict.fromkeys(profile.file.name for group in found for profile in group.profiles))
+    titles = [group.title for group in found]
+    shared = [group for group in found if titles.count(group.title) > 1]
+    if not shared:
+        return '<p class="absent">no comparison of devices: nothing was measured under the same conditions on two</p>'
+    shared.sort(key=lambda group: titles.index(group.title))
+    files = list(dict.fromkeys(profile.file.name for group in shared for profile in group.profiles))
     rows: list[list[str | Keyed]] = []
-    for group in found:
+    for group in shared:
         by_file = {profile.file.name: profile.p50.value for profile in group.profiles}
         first = by_file.get(files[0])
         cells = [_median(by_file.get(name), first if index else None) for index, name in enumerate(files)]
-        rows.append([code(group.target), escape(group.title), *cells])
-    heads = ["Device", "Measured with", *(f"{code(name)} p50|n" for name in files)]
+        rows.append([f"{code(group.target)}<small>{escape(group.title)}</small>", *cells])
+    heads = ["Device", *(f"{code(name)}|n" for name in files)]
     said = (
-        f'<p class="lead">{len(targets)} devices. Figures of one row were measured alike and may be compared; those of '
-        "different rows tell the devices apart, not the files.</p>"
+        f'<p class="lead">Median latency on {len(targets)} devices; small: against the first file on the same device. '
+        "Files are compared within a row; different rows tell devices apart.</p>"
     )
-    figure = sweeps.devices(found, files)
+    figure = sweeps.devices(shared, files)
     picture = chart(drawn, "chart-devices", "Median latency by device", figure)
     return f"<h3>Devices compared</h3>{said}{table('Devices compared', heads, rows)}{picture}"
 
 
 def _median(value: float | None, first: float | None) -> Keyed:
-    ratio = f"<small>{value / first:.3g} × the first file's</small>" if value and first else ""
+    ratio = f"<small>× {value / first:.3g}</small>" if value and first else ""
     return Keyed(f"{escape(number(value, 'ms'))}{ratio}" if value is not None else "not measured", value)
 
 

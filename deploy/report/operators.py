@@ -45,9 +45,12 @@ def _name(profile: Profile, several: bool) -> str:
 
 def _panel(profile: Profile, place: int, drawn: dict[str, Figure]) -> str:
     total = sum(operator.milliseconds for operator in profile.operators)
+    slowed = (
+        " Timing every operator costs time itself: the shares tell more." if total > 1.2 * profile.p50.value else ""
+    )
     said = (
         f'<p class="lead">{len(profile.operators)} operators take {escape(number(total, "ms"))} together; '
-        f"a whole run takes {escape(number(profile.p50.value, 'ms'))} (p50, without the breakdown).</p>"
+        f"a whole run takes {escape(number(profile.p50.value, 'ms'))} (p50, without the breakdown).{slowed}</p>"
     )
     picture = chart(
         drawn, f"chart-operators-{place}", "Time by layer; in brackets: operators without one", _bars(profile)

@@ -24,7 +24,7 @@
     };
     const { data, layout, details } = charts[id];
     const shown = themed({ data, layout }, colour);
-    const full = { ...base, ...shown.layout, xaxis: { ...axis, zeroline: false, ...shown.layout.xaxis }, yaxis: { ...axis, ...shown.layout.yaxis } };
+    const full = { ...base, ...shown.layout, xaxis: { ...axis, zeroline: false, ...shown.layout.xaxis }, yaxis: { ...axis, zeroline: false, ...shown.layout.yaxis } };
     Plotly.react(id, shown.data, full, { responsive: true, displayModeBar: false });
     if (details && !drawn.has(id)) listen(document.getElementById(id), details);
     drawn.add(id);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 
 from compress.errors import UnavailableError
@@ -28,11 +29,19 @@ def render(report: Report) -> str:
     created = f" · {escape(report.created)}" if report.created else ""
     inside = (
         f'<header>\n<p class="eyebrow">{escape(report.title)}{created}</p>\n'
-        f"<h1>{escape(summary.headline(report))}</h1>\n{summary.banner(report)}\n{summary.tiles(report)}\n</header>\n"
+        f"<h1>{escape(summary.headline(report))}</h1>\n{summary.banner(report)}\n{summary.tiles(report)}\n"
+        f"{_contents(body)}</header>\n"
         f"{body}\n<footer>Report version {VERSION}. {COMPLETE}</footer>"
     )
     behaviour = f"<script>{_asset('tables.js')}</script>\n"
     return document(report.title, inside, scripts=behaviour + drawing(charts))
+
+
+def _contents(body: str) -> str:
+    """Return links to the sections that have something to show."""
+    found = re.findall(r'<section id="([\w-]+)">\n<h2>([^<]*)</h2>\n(<p class="absent">)?', body)
+    links = "".join(f'<a href="#{identifier}">{title}</a>' for identifier, title, absent in found if not absent)
+    return f'<nav aria-label="Contents">{links}</nav>\n' if links else ""
 
 
 def drawing(charts: dict[str, Figure]) -> str:

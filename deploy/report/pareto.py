@@ -161,7 +161,7 @@ def _figure(panel: Panel, traces: list[Figure], xs: list[float], axis: str, card
         "yaxis": {
             "title": title(label(f"accuracy ({metric})" if metric else "accuracy")),
             "tickformat": ".1~%",
-            "zeroline": False,
+            "automargin": True,
         },
         "legend": LEGEND,
         "showlegend": True,

@@ -42,7 +42,7 @@ def _panel(panel: Panel, place: int, drawn: dict[str, Figure]) -> str:
         if charts.count('"chart"')
         else ""
     )
-    heads = ["No.|n", "Configuration", "Accuracy|n", "Latency p50|n", "Size|n", "MACs|n", "Not dominated in"]
+    heads = ["Configuration", "Accuracy|n", "Latency p50|n", "Size|n", "MACs|n", "Not dominated in"]
     rows = [_row(panel, index, fronts, card if live else None) for index in range(len(panel.points))]
     return f'<div class="pair-of-charts">{charts}</div>{live}{table("Configurations", heads, rows)}'
 
@@ -53,14 +53,15 @@ def _row(panel: Panel, index: int, fronts: dict[str, list[int]], card: str | Non
     if card:
         name = f'<button type="button" class="pick" data-card="{card}" data-row="{index}">{name}</button>'
     role = ' <span class="tag">baseline</span>' if point.role == "baseline" else ""
+    made = pairs(point.configuration)
+    made = f"<details><summary>how it was made</summary>{made}</details>" if made else ""
     latency = point.latency.value if point.latency else None
     best = [cost for cost in COSTS if index in fronts[cost]]
     standing = " ".join(f'<span class="tag ok">{cost}</span>' for cost in best)
     if not standing:
         standing = "dominated" if panel.accuracy(point) is not None else "accuracy not compared"
     return [
-        Keyed(str(index + 1), index),
-        f"{name}{role}{pairs(point.configuration)}",
+        Keyed(f"{index + 1} {name}{role}{made}", index),
         Keyed(_or_reason(point, "accuracy", number(point.accuracy, "share")), point.accuracy),
         Keyed(_or_reason(point, "latency", number(latency, "ms")), latency),
         Keyed(escape(number(point.size, "bytes")), point.size),

@@ -52,7 +52,7 @@ def _failures(report: Report, drawn: Charts) -> str:
             code(each.file),
             escape(each.runtime),
             escape(each.target),
-            f"{each.threads} threads, batch {each.batch}",
+            f"{each.threads} {'thread' if each.threads == 1 else 'threads'}, batch {each.batch}",
             f'<span class="tag no">{each.kind}</span>',
             escape(each.reason) + (f"<small>{escape(each.hint)}</small>" if each.hint else ""),
         ]

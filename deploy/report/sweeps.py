@@ -15,6 +15,7 @@ _SWEPT: dict[str, Callable[[Profile], int]] = {
     "threads": lambda profile: profile.conditions.threads,
 }
 _MOST_LINES = 12
+_DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def html(profiles: list[Profile], place: int, drawn: dict[str, Figure]) -> str:
@@ -32,6 +33,8 @@ def throughput(profiles: list[Profile], along: str) -> Figure | None:
     value = _SWEPT[along]
     other = next(name for name in _SWEPT if name != along)
     lines: dict[str, list[Profile]] = {}
+    colours: dict[str, str] = {}
+    dashes: dict[int, str] = {}
     several = len({profile.conditions.runtime for profile in profiles}) > 1
     varied = len({_SWEPT[other](profile) for profile in profiles}) > 1
     for profile in profiles:
@@ -39,6 +42,8 @@ def throughput(profiles: list[Profile], along: str) -> Figure | None:
         name += f", {label(profile.conditions.runtime)}" if several else ""
         name += f", {other} {_SWEPT[other](profile)}" if varied else ""
         lines.setdefault(name, []).append(profile)
+        colours.setdefault(profile.file.name, SERIES[len(colours) % len(SERIES)])
+        dashes.setdefault(_SWEPT[other](profile), _DASHES[len(dashes) % len(_DASHES)])
     drawn = {name: sorted(line, key=value) for name, line in lines.items() if len(line) > 1}
     if not drawn:
         return None
@@ -49,14 +54,14 @@ def throughput(profiles: list[Profile], along: str) -> Figure | None:
             "name": name,
             "x": [value(profile) for profile in line],
             "y": [profile.throughput for profile in line],
-            "line": {"color": SERIES[index % len(SERIES)], "dash": ("solid", "dot", "dash")[index // len(SERIES) % 3]},
+            "line": {"color": colours[line[0].file.name], "dash": dashes[_SWEPT[other](line[0])]},
             "hovertemplate": f"{name}<br>{along} %{{x}}: %{{y:.4g}} /s<extra></extra>",
         }
-        for index, (name, line) in enumerate(list(drawn.items())[:_MOST_LINES])
+        for name, line in list(drawn.items())[:_MOST_LINES]
     ]
     ticks = sorted({value(profile) for profile in profiles})
     layout = {
-        "height": 320,
+        "height": 330 + 9 * len(traces),
         "margin": {"l": 65, "r": 15, "t": 30, "b": 45},
         "xaxis": {"title": title(along), "type": "log", "tickvals": ticks, "ticktext": [str(tick) for tick in ticks]},
         "yaxis": {"title": title("samples per second"), "rangemode": "tozero"},
@@ -87,7 +92,7 @@ def devices(found: list[Group], files: list[str]) -> Figure | None:
     known = [value for trace in traces for value in trace["x"] if value is not None]
     wide = max(known) > 30 * min(known) > 0
     layout = {
-        "height": 90 + len(found) * (18 * len(files) + 22),
+        "height": 100 + len(found) * (18 * len(files) + 22) + 12 * len(files),
         "margin": {"l": 10, "r": 20, "t": 30, "b": 45},
         "barmode": "group",
         "xaxis": {

@@ -54,7 +54,7 @@ def _failures(report: Report) -> str:
         [
             code(each.file),
             text(f"{each.runtime} on {each.target}"),
-            text(f"{each.threads} threads, batch {each.batch}"),
+            text(f"{each.threads} {'thread' if each.threads == 1 else 'threads'}, batch {each.batch}"),
             f"**{each.kind}**: {text(each.reason)}" + (f" ({text(each.hint)})" if each.hint else ""),
         ]
         for each in report.failures[:_MOST_FAILURES]
