@@ -54,7 +54,7 @@ class TellingContract:
         found = timed(session, feeds)
         assert all(operator.milliseconds > 0 for operator in found)
         assert all(operator.name and operator.kind for operator in found)
-        ratios = []
+        ratios: list[float] = []
         while len(ratios) < ATTEMPTS and not any(0.5 <= ratio <= 2.0 for ratio in ratios):
             total = sum(operator.milliseconds for operator in timed(session, feeds))
             ratios.append(total / run_time(session, feeds))

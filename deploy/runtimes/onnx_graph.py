@@ -33,23 +33,9 @@ _TYPE, _TENSOR_TYPE, _ELEMENT, _SHAPE, _DIMENSION, _SIZE, _SYMBOL = 2, 1, 1, 2, 
 
 # TensorProto.DataType, in ONNX's own order; those that inputs of networks have.
 _TYPES = (
-    *(
-        "undefined",
-        "float",
-        "uint8",
-        "int8",
-        "uint16",
-        "int16",
-        "int32",
-        "int64",
-        "string",
-        "bool",
-        "float16",
-        "double",
-    ),
+    *("undefined", "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string"),
     *("bool", "float16", "double", "uint32", "uint64", "complex64", "complex128", "bfloat16"),
 )
-
 _NUMBERED = "onnx::"  # how torch's older exporter calls weights that it changed
 
 
