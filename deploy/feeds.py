@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from compress.errors import InputError
-from deploy.runtimes.base import Array, InputSpec, Session
+from deploy.runtimes.base import Array, InputSpec
 
 _FLOATS = {"float": "float32", "float16": "float16", "double": "float64"}
 _INTEGERS = {f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -15,7 +17,19 @@ _INTEGERS = {f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bi
 Sizes = Mapping[str, int]
 
 
-def make_feeds(session: Session, *, batch: int, sizes: Sizes | None = None, seed: int = 0) -> dict[str, Array]:
+class Declares(Protocol):
+    """What inputs are made up for: a session, or a file that was only looked at."""
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """The declared inputs."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+
+def make_feeds(session: Declares, *, batch: int, sizes: Sizes | None = None, seed: int = 0) -> dict[str, Array]:
     """Return one random array per declared input: normal floats, integers and booleans of 0 and 1.
 
     Args:
@@ -35,7 +49,7 @@ def make_feeds(session: Session, *, batch: int, sizes: Sizes | None = None, seed
     }
 
 
-def _check_sizes(session: Session, batch: int, sizes: Sizes, where: str) -> None:
+def _check_sizes(session: Declares, batch: int, sizes: Sizes, where: str) -> None:
     if batch < 1:
         raise InputError(f"batch {batch} was asked for", hint="give 1 or more")
     accepted: set[str] = set()

@@ -28,7 +28,7 @@ _SHARE = 0.02
 
 _MASK = 2  # the input of sparse operators that says where their values belong
 
-_NETWORKS = (".pt2", ".pt", ".pth", ".th", ".bin", ".safetensors")
+NETWORKS = (".pt2", ".pt", ".pth", ".th", ".bin", ".safetensors")
 
 
 def inspect(path: str | os.PathLike[str]) -> ModelFile:
@@ -68,13 +68,24 @@ def identify(path: str | os.PathLike[str]) -> ModelFile:
     )
 
 
+def read(path: str | os.PathLike[str]) -> Any:
+    """Return an ONNX file as ``onnx.ModelProto`` without its external data, having checked that these are there.
+
+    Raises:
+        InputError, UnavailableError: as :func:`inspect`, but sparse operators may be without their library.
+    """
+    model = _parse(Path(path))
+    _external_files(model, Path(path))
+    return model
+
+
 def _parse(file: Path) -> Any:
     where = str(file)
     if file.is_dir():
         raise InputError("is a folder, an ONNX file was expected", where=where, hint="name the .onnx file in it")
     if not file.is_file():
         raise InputError("does not exist", where=where, hint="check the path")
-    if file.suffix in _NETWORKS:
+    if file.suffix in NETWORKS:
         raise InputError(
             "is a network, not a deployment file", where=where, hint="write one with compress export first"
         )

@@ -42,6 +42,14 @@ class BatchRange:
             raise InputError(f"batch range {self.smallest}:{self.tuned}:{self.largest} is not 1 <= MIN <= OPT <= MAX")
 
 
+class ParseError(ExportError):
+    """TensorRT cannot parse a file. ``operators`` are those that it says it lacks, with their domain if not ONNX's."""
+
+    def __init__(self, what: str, *, where: str | None = None, operators: Sequence[str] = ()) -> None:
+        super().__init__(what, where=where)
+        self.operators = tuple(operators)
+
+
 @dataclass(frozen=True)
 class EngineFailure:
     """A capability and precision for which TensorRT made no engine, and its own reason."""
@@ -89,7 +97,8 @@ def to_tensorrt(
         samples: real inputs by name, to verify the float16 form on.
 
     Raises:
-        ExportError: the file is not valid ONNX, or TensorRT cannot compile it for this target (its reason is given).
+        ExportError: the file is not valid ONNX, or TensorRT cannot compile it for this target (its reason is given);
+            a :class:`ParseError` where TensorRT cannot even parse it.
         InputError: an argument is wrong, or ``path`` cannot be written.
         UnavailableError: TensorRT is not installed, or needs a GPU that is not here.
     """
@@ -254,9 +263,24 @@ def _parse(tensorrt: _tensorrt.TensorRT, network: Any, logger: Any, source: _Sou
     if parser.parse(source.proto.SerializeToString()):
         return
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    errors = [parser.get_error(index) for index in range(parser.num_errors)]
     reasons = [f"{item.node_operator()} {item.node_name()!r}: {item.code().name}: {item.desc()}" for item in errors]
-    raise ExportError(f"{tensorrt.name} cannot parse it: {' / '.join(reasons)}", where=source.name)
+    raise ParseError(
+        f"{tensorrt.name} cannot parse it: {' / '.join(reasons)}",
+        where=source.name,
+        operators=_lacking(source.proto, errors),
+    )
+
+
+def _lacking(proto: onnx.ModelProto, errors: Sequence[Any]) -> list[str]:
+    """Return the operators that the parser's errors are about: it has no layer and no plugin for them."""
+    domains = {node.op_type: node.domain for node in proto.graph.node}
+    named = [
+        item.node_operator()
+        for item in errors
+        if item.node_operator() and (item.code().name == "UNSUPPORTED_NODE" or "Plugin not found" in item.desc())
+    ]
+    own = ("", "ai.onnx")
+    return [kind if domains.get(kind, "") in own else f"{domains[kind]}::{kind}" for kind in dict.fromkeys(named)]
 
 
 def _strongly_typed(api: Any) -> int:

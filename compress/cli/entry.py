@@ -13,7 +13,19 @@ import click
 from compress.cli.interrupt import Interrupted
 from compress.errors import CompressError
 
-COMMANDS = ("prune", "finetune", "evaluate", "export", "profile", "report", "gate", "inspect", "sensitivity", "doctor")
+COMMANDS = (
+    "prune",
+    "finetune",
+    "evaluate",
+    "export",
+    "profile",
+    "compatibility",
+    "report",
+    "gate",
+    "inspect",
+    "sensitivity",
+    "doctor",
+)
 EXIT_USAGE = 2
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,10 @@ class OperatorTiming:
     nodes: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     provider: Optional[str] = None  # noqa: UP045 - evaluated by tools on Python 3.9
+
+
+# Where in its C++ sources a runtime failed: file, line and signature, which crowd out what it says.
+_PLACE = re.compile(r"/\S*\.(?:cc|cpp|h|hpp):\d+ .*?\)(?: const)? (?=\S)")
 
 
 class Session(ABC):
@@ -176,5 +181,5 @@ class Runtime(ABC):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, shortened to one that can be shown."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    text = _PLACE.sub("", lines[0]) if lines else type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."
