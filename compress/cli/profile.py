@@ -8,63 +8,98 @@ from typing import Any
 import click
 
 from compress.cli.console import Console
-from compress.cli.options import force_option, json_option, measuring_options
+from compress.cli.measured import show, trouble
+from compress.cli.options import force_option, json_option, parse_sizes
 from compress.cli.outputs import report_outputs
-from compress.pipeline.tables import amount, milliseconds, size
 
 EXAMPLES = """\b
 Examples:
   compress profile small.onnx
-  compress profile base.onnx small.onnx --threads 2 --batch 8
-  compress profile base.onnx small.onnx -o profile.html -o profile.json
+  compress profile base.onnx small.onnx --threads 1 --threads 2 --batch 1 --batch 8
+  compress profile base.onnx small.onnx --runtime onnxruntime-cpu --runtime openvino
+  compress profile small.onnx --operators
+  compress profile base.onnx small.onnx -o profile.html -o profile.json -o profile.md
+
+\b
+Exit codes: 0 all was measured; 2 a file was refused, crashed its runtime or hung, 4 a runtime or device is not
+available: what could be measured is shown and written all the same.
 """
 
 
-@click.command(short_help="Latency, throughput, memory and size of ONNX files.", epilog=EXAMPLES)
+@click.command(short_help="Latency, throughput, memory and size of deployment files.", epilog=EXAMPLES)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option(
     "--runtime",
     "runtimes",
     multiple=True,
-    default=("onnxruntime-cpu",),
+    help="Where to run; repeatable; compress doctor lists them. [onnxruntime-cpu; engines: the TensorRT that compiled "
+    "them]",
+)
+@click.option(
+    "--threads",
+    multiple=True,
+    type=click.IntRange(min=1),
+    default=(1,),
     show_default=True,
-    help="Where to run; repeatable; compress doctor lists them.",
+    help="Per operator; repeatable.",
+)
+@click.option(
+    "--batch",
+    "batches",
+    multiple=True,
+    type=click.IntRange(min=1),
+    default=(1,),
+    show_default=True,
+    help="Samples per run; repeatable.",
+)
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    metavar="NAME=N",
+    callback=parse_sizes,
+    help="Size of another dynamic dimension of the input, such as height=224; repeatable.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=3.0,
     show_default=True,
-    help="Measuring time per file.",
+    help="Measuring time per file under each set of conditions.",
 )
-@measuring_options
+@click.option("--operators", is_flag=True, help="Time every operator, too, and name the layers that it computes.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds without a sign of life after which a runtime is taken to hang.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For inputs and order.")
 @report_outputs
 @force_option
 @json_option
-def command(files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
-    """Measure ONNX FILEs: latency p50/p90/p99, throughput, peak memory, load time, size."""
-    from compress.pipeline.profile import ProfileRequest, run
+@click.pass_context
+def command(context: click.Context, files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Measure FILEs (ONNX, TensorRT engines): latency p50 to p99, throughput, peak memory, load time, size.
+
+    Files are measured interleaved in random order, in a process of their own: one that crashes its runtime, or hangs,
+    is told, and the others are measured all the same.
+    """
+    from compress.pipeline.profile import ProfileRequest, run, write_reports
 
     console = Console(as_json=as_json)
-    outcome = run(ProfileRequest(files=files, **options), console)
-    console.result({"profiles": [profile.model_dump(mode="json") for profile in outcome]})
-    rows = [
-        (
-            profile.file.name,
-            milliseconds(profile.p50.value),
-            milliseconds(profile.p90.value),
-            milliseconds(profile.p99.value),
-            f"{amount(profile.throughput)}/s",
-            size(profile.peak_memory) if profile.peak_memory else "unknown",
-            milliseconds(profile.load_time),
-            size(profile.file.size),
-        )
-        for profile in outcome
-    ]
-    console.table(("file", "p50", "p90", "p99", "throughput", "peak memory", "load", "size"), rows)
-    for conditions in dict.fromkeys(profile.conditions.describe() for profile in outcome):
-        console.line(
-            f"measured on {conditions}; {outcome[0].runs} runs each after {outcome[0].warmup.runs} warm-up runs"
-        )
-    for path in options["outputs"]:
+    measured = run(ProfileRequest(files=files, **options), console)
+    console.result(
+        {
+            "profiles": [profile.model_dump(mode="json") for profile in measured.profiles],
+            "failures": [failure.model_dump(mode="json") for failure in measured.failures],
+        }
+    )
+    show(console, measured.profiles, measured.failures, operators=options["operators"])
+    for path in write_reports(measured, options["outputs"], force=options["force"]):
         console.line(f"wrote {path}")
+    text, code = trouble(measured)
+    if text:
+        console.say(f"error: {text}")
+    context.exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from compress.errors import CompressError
+from compress.errors import CompressError, UnavailableError
 from deploy.runner.measuring import describe, measure
 from deploy.runner.protocol import error_event, read_request
 
@@ -26,6 +27,9 @@ def main() -> None:
             measure(request, _write)
     except CompressError as error:
         _write(error_event(error))
+    except OSError as error:
+        hint = "make room for temporary files" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else None
+        _write(error_event(UnavailableError(f"cannot measure here ({error.strerror or error})", hint=hint)))
     _write({"event": "done"})
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compress.errors import InputError
+from compress.operators import DOMAIN
 from deploy.runtimes.base import InputSpec
 
 LAYER = "compress.layer"
@@ -32,22 +33,10 @@ _TYPE, _TENSOR_TYPE, _ELEMENT, _SHAPE, _DIMENSION, _SIZE, _SYMBOL = 2, 1, 1, 2, 
 
 # TensorProto.DataType, in ONNX's own order; those that inputs of networks have.
 _TYPES = (
-    *(
-        "undefined",
-        "float",
-        "uint8",
-        "int8",
-        "uint16",
-        "int16",
-        "int32",
-        "int64",
-        "string",
-        "bool",
-        "float16",
-        "double",
-    ),
+    *("undefined", "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string"),
     *("bool", "float16", "double", "uint32", "uint64", "complex64", "complex128", "bfloat16"),
 )
+_NUMBERED = "onnx::"  # how torch's older exporter calls weights that it changed
 
 
 @dataclass(frozen=True)
@@ -97,14 +86,32 @@ class Graph:
         return [node for node in self.nodes if node.name in wanted or wanted.intersection(node.writes)]
 
     def layers_of(self, node: Node) -> tuple[str, ...]:
-        """Return the checkpoint's layers whose weights ``node`` reads, by its metadata or by their parameters' names.
+        """Return the checkpoint's layers whose weights ``node`` reads.
 
-        A weight that several nodes read is one that equal parameters of several layers became: it says nothing.
+        They are told by the node's metadata, by the parameters' names, or by the node's name where torch's older
+        exporter gave the weights numbers and the nodes paths of modules. A weight that several nodes read is one that
+        equal parameters of several layers became: it says nothing.
         """
         if node.layer:
             return (node.layer,)
-        owners = [name.rpartition(".") for name in node.reads if name in self.weights and self.uses[name] == 1]
-        return tuple(dict.fromkeys(layer for layer, _, kind in owners if layer and kind.isidentifier()))
+        weights = [name for name in node.reads if name in self.weights and self.uses[name] == 1]
+        if node.domain == DOMAIN:  # a weight is stored as two tensors
+            weights = [name.rpartition(".")[0] if name.endswith((".values", ".mask")) else name for name in weights]
+        owners = [name.rpartition(".") for name in weights]
+        layers = tuple(dict.fromkeys(layer for layer, _, kind in owners if layer and kind.isidentifier()))
+        numbered = any(name.startswith(_NUMBERED) for name in weights)
+        return (_module(node.name),) if numbered and not layers and node.name.startswith("/") else layers
+
+
+def _module(name: str) -> str:
+    """The module in a node's name: ``/layer1/layer1.0/conv1/Conv`` is in ``layer1.0.conv1``."""
+    path: list[str] = []
+    for part in name.strip("/").split("/")[:-1]:
+        if path and part.startswith(f"{path[-1]}."):
+            path[-1] = part
+        else:
+            path.append(part)
+    return ".".join(path)
 
 
 def read(path: str | os.PathLike[str]) -> Graph:

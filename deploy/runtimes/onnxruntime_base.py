@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -167,6 +168,8 @@ class OnnxRuntimeSession(Session):
         known: dict[str, tuple[onnx_graph.Node, ...]] = {}
         if made is not None:
             known = dict(zip((node.name for node in made.nodes), fusion.assign(file, made)))  # noqa: B905 - Python 3.9
+        else:
+            known = self._compiled(timed, file)
         by_name = {node.name: node for node in file.nodes}
         found = []
         for operator in timed:
@@ -179,6 +182,21 @@ class OnnxRuntimeSession(Session):
                 )
             )
         return found
+
+    def _compiled(
+        self, timed: Sequence[onnxruntime_trace.Timed], file: onnx_graph.Graph
+    ) -> dict[str, tuple[onnx_graph.Node, ...]]:
+        """The nodes in each part that the provider compiled as a whole; it numbers the parts."""
+        names = {node.name for node in file.nodes}
+        whole = [one.name for one in timed if one.provider == self._runtime.provider and one.name not in names]
+        try:
+            parts = [nodes for provider, nodes in self._assignment(file) if provider == self._runtime.provider]
+        except UnavailableError:
+            return {}  # then it is not known, which the contract allows
+        if len(parts) != len(whole):
+            return {}
+        whole.sort(key=_number)
+        return {name: tuple(file.nodes_called(nodes)) for name, nodes in zip(whole, parts)}  # noqa: B905 - Python 3.9
 
     def _assignment(self, graph: onnx_graph.Graph) -> list[tuple[str, list[str]]]:
         session = self._runtime.open(self.path, self._threads, record="1")
@@ -200,6 +218,11 @@ class OnnxRuntimeSession(Session):
                 where=str(self.path),
                 hint="measure it with --runtime onnxruntime-cpu",
             )
+
+
+def _number(name: str) -> int:
+    found = re.search(r"[0-9]+$", name)
+    return int(found[0]) if found else -1
 
 
 def _spec(argument: Any, path: Path) -> InputSpec:

@@ -11,5 +11,6 @@ class Tensorrt(TensorrtBase):
     """Engines of NVIDIA's full TensorRT."""
 
     name: ClassVar[str] = "tensorrt"
+    provider: ClassVar[str] = "TensorRT"
     modules: ClassVar[tuple[str, ...]] = ("tensorrt",)
     package: ClassVar[str] = "tensorrt"

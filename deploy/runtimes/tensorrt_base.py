@@ -29,6 +29,7 @@ class TensorrtBase(Runtime):
     """Engines on the first NVIDIA GPU; inputs and outputs in host memory."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".engine", ".plan")
+    provider: ClassVar[str]
     modules: ClassVar[tuple[str, ...]]
     """The names that its Python module goes by."""
     package: ClassVar[str]
@@ -87,9 +88,9 @@ class _Session(Session):
         return self._run(self._context, feeds)
 
     def describe(self) -> Description:
-        provider = cuda.gpu() or "NVIDIA GPU"
-        settings = {"transfers": "counted", "optimisation profile": "0"}
-        return Description(self._runtime.name, str(self._api.__version__), provider, self._threads, settings)
+        settings = {"gpu": cuda.gpu() or "unknown", "transfers": "counted", "optimisation profile": "0"}
+        runtime = self._runtime
+        return Description(runtime.name, str(self._api.__version__), runtime.provider, self._threads, settings)
 
     def operator_times(self, feeds: Mapping[str, Array], *, runs: int = 20) -> list[OperatorTiming]:
         """As :meth:`Session.operator_times`: the layers of the engine, in GPU time; transfers are not in it."""
@@ -109,7 +110,7 @@ class _Session(Session):
                 statistics.median(times),
                 nodes_in(name),
                 layers_in(name),
-                self._runtime.name,
+                self._runtime.provider,
             )
             for name, times in profiler.times.items()
         ]

@@ -11,5 +11,6 @@ class TensorrtRtx(TensorrtBase):
     """Engines of TensorRT for RTX."""
 
     name: ClassVar[str] = "tensorrt-rtx"
+    provider: ClassVar[str] = "TensorRT for RTX"
     modules: ClassVar[tuple[str, ...]] = ("tensorrt_rtx", "tensorrt_rtx_bindings")
     package: ClassVar[str] = "'compress-toolchain[tensorrt]'"

@@ -83,6 +83,16 @@ def test_what_it_does_not_understand_is_an_error_and_not_a_crash(line: str) -> N
     assert done["event"] == "done"
 
 
+def test_no_room_for_temporary_files_is_told(net: Path, tmp_path: Path) -> None:
+    """The system refuses to let any file grow beyond 4 bytes, as a full disk would."""
+    (tmp_path / "sitecustomize.py").write_text("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))")
+    path = os.pathsep.join(part for part in (str(tmp_path), os.environ.get("PYTHONPATH", "")) if part)
+    error, done = ask(request_line(MeasureRequest([str(net)])), PYTHONPATH=path)
+    assert error["what"] == "cannot measure here (File too large)"
+    assert error["exit_code"] == 4
+    assert done["event"] == "done"
+
+
 def test_it_ends_when_its_input_closes_whatever_it_is_doing(net: Path) -> None:
     with runner() as process:
         assert process.stdin is not None

@@ -1,0 +1,135 @@
+"""What a runtime has to tell about itself and about what it made of a file."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from compress.errors import InputError, UnavailableError
+from deploy.certification.networks import Network, convolutional, transformer
+from deploy.runtimes import onnx_graph
+from deploy.runtimes.base import Array, OperatorTiming, Runtime, Session
+
+LARGE = {"batch": 4, "height": 96, "width": 96}
+ATTEMPTS = 5  # the machine's other work can disturb one of two measurements, hardly every time
+CASES = [(convolutional, (64,), LARGE), (transformer, (128, 4), {"batch": 4, "length": 64})]
+
+
+class TellingContract:
+    """The part of the contract that is about descriptions, times of operators, and placement."""
+
+    def load(
+        self, runtime: Runtime, made: Network, folder: Path, *, threads: int = 1, name: str = "network"
+    ) -> Session:
+        raise NotImplementedError
+
+    def test_it_describes_itself_completely(self, runtime: Runtime, tmp_path: Path) -> None:
+        sessions = [
+            self.load(runtime, convolutional(width), tmp_path, threads=threads, name=f"of{width}")
+            for width, threads in ((8, 1), (16, 1), (8, 2))
+        ]
+        first, other, wider = (session.describe() for session in sessions)
+        assert first.runtime == runtime.name
+        assert first.version[:1].isdigit()
+        assert first.provider
+        assert (first.threads, wider.threads) == (1, 2)
+        assert json.loads(json.dumps(dict(first.settings))) == dict(first.settings)
+        assert all(isinstance(value, str) for value in first.settings.values())
+        # Two files under the same conditions are comparable: nothing in it may depend on the file.
+        assert other == first
+
+    @pytest.mark.parametrize(("make", "arguments", "sizes"), CASES, ids=["convolutional", "transformer"])
+    def test_times_of_operators_add_up_to_a_run(
+        self, runtime: Runtime, make: type, arguments: tuple[int, ...], sizes: Mapping[str, int], tmp_path: Path
+    ) -> None:
+        made = make(*arguments)
+        session = self.load(runtime, made, tmp_path)
+        feeds = made.feeds(sizes)
+        found = timed(session, feeds)
+        assert all(operator.milliseconds > 0 for operator in found)
+        assert all(operator.name and operator.kind for operator in found)
+        ratios: list[float] = []
+        while len(ratios) < ATTEMPTS and not any(0.5 <= ratio <= 2.0 for ratio in ratios):
+            total = sum(operator.milliseconds for operator in timed(session, feeds))
+            ratios.append(total / run_time(session, feeds))
+        assert any(0.5 <= ratio <= 2.0 for ratio in ratios), ratios
+
+    @pytest.mark.parametrize(("make", "arguments", "sizes"), CASES, ids=["convolutional", "transformer"])
+    def test_operators_are_the_files_nodes_and_the_checkpoints_layers(
+        self, runtime: Runtime, make: type, arguments: tuple[int, ...], sizes: Mapping[str, int], tmp_path: Path
+    ) -> None:
+        made = make(*arguments)
+        path = made.save(tmp_path / "named.onnx")
+        session = self.load(runtime, made, tmp_path)
+        found = timed(session, made.feeds(sizes), runs=3)
+        if not any(operator.layers for operator in found):
+            pytest.skip(f"{runtime.name} runs the network as {len(found)} operator(s) of its own, without names")
+        known = {node.name for node in onnx_graph.read(path).nodes}
+        assert {name for operator in found for name in operator.nodes} <= known
+        named = {layer for operator in found for layer in operator.layers}
+        heavy = [layer for layer in made.layers if "norm" not in layer]
+        # What a normalisation is made of may be replaced before the runtime takes names down.
+        assert set(heavy) <= named <= set(made.layers)
+        assert not [layer for layer, count in owners(found, heavy).items() if count > 2]
+
+    def test_the_times_of_wrong_inputs_are_refused(self, runtime: Runtime, tmp_path: Path) -> None:
+        made = convolutional(8)
+        session = self.load(runtime, made, tmp_path)
+        timed(session, made.feeds(LARGE), runs=1)
+        for feeds, runs in (({}, 3), (made.feeds(LARGE), 0)):
+            with pytest.raises(InputError):
+                session.operator_times(feeds, runs=runs)
+
+    @pytest.mark.parametrize(("make", "arguments", "sizes"), CASES, ids=["convolutional", "transformer"])
+    def test_every_node_is_in_one_place(
+        self, runtime: Runtime, make: type, arguments: tuple[int, ...], sizes: Mapping[str, int], tmp_path: Path
+    ) -> None:
+        made = make(*arguments)
+        graph = onnx_graph.read(made.save(tmp_path / "named.onnx"))
+        session = self.load(runtime, made, tmp_path)
+        try:
+            placement = session.placement()
+        except UnavailableError as error:
+            pytest.skip(said(error))
+        placed = Counter(name for nodes in placement.values() for name in nodes)
+        assert placed.total() > 0
+        assert max(placed.values()) == 1
+        weighty = {node.name for node in graph.nodes if node.operator in ("Conv", "Gemm", "MatMul")}
+        assert weighty <= set(placed)
+
+
+def timed(session: Session, feeds: Mapping[str, Array], *, runs: int = 10) -> Sequence[OperatorTiming]:
+    """Return the operators; where the runtime cannot tell, it has to say why, and the test is skipped."""
+    try:
+        found = session.operator_times(feeds, runs=runs)
+    except UnavailableError as error:
+        pytest.skip(said(error))
+    assert found
+    return found
+
+
+def said(error: UnavailableError) -> str:
+    """Return the reason, which there has to be."""
+    assert error.what.strip()
+    return error.what
+
+
+def run_time(session: Session, feeds: Mapping[str, Array], *, runs: int = 15) -> float:
+    """Return the median time of a run in milliseconds."""
+    times = []
+    for _ in range(runs + 3):
+        start = time.perf_counter()
+        session.run(feeds)
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times[3:])
+
+
+def owners(found: Sequence[OperatorTiming], layers: Sequence[str]) -> Counter[str]:
+    """Return in how many operators each of ``layers`` is."""
+    return Counter(layer for operator in found for layer in operator.layers if layer in layers)
