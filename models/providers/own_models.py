@@ -65,11 +65,17 @@ _DIGITS_MEAN, _DIGITS_STD = (0.3053,), (0.3760,)
 
 @cache
 def _entries() -> dict[str, _Entry]:
-    from models import cifar_mobilenetv2, cifar_resnet, digitsnet, mobilenetv1
+    from models import cifar_mobilenetv2, cifar_resnet, digitsnet, fbnetv3, mobilenetv1
 
     entries = {
         f"resnet{depth}": _Entry(partial(cifar_resnet.resnet, depth), (3, 32, 32), _IMAGENET_MEAN, _IMAGENET_STD)
         for depth in cifar_resnet.DEPTHS
+    }
+    entries |= {
+        f"fbnetv3_{name}": _Entry(
+            partial(fbnetv3.fbnetv3, name), (3, member.pixels, member.pixels), _IMAGENET_MEAN, _IMAGENET_STD
+        )
+        for name, member in fbnetv3.FAMILY.items()
     }
     return entries | {
         "digitsnet": _Entry(digitsnet.digitsnet, (1, 8, 8), _DIGITS_MEAN, _DIGITS_STD),

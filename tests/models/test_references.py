@@ -211,6 +211,7 @@ def test_list_models() -> None:
     assert models.list_models("models:*") == [
         "models:cifar_mobilenetv2",
         "models:digitsnet",
+        *(f"models:fbnetv3_{name}" for name in ("a", "a0", "b", "c", "d", "e", "f", "g")),
         "models:mobilenetv1",
         *sorted(f"models:resnet{6 * n + 2}" for n in range(1, 19)),
     ]
