@@ -22,6 +22,7 @@ COMMANDS = (
     "compatibility",
     "report",
     "gate",
+    "why",
     "inspect",
     "sensitivity",
     "doctor",

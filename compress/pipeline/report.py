@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deploy import Profile
     from deploy.records import Failure
     from deploy.report import FigureRow, LayerRow, Report, Verification
+    from deploy.why import Explanation
 
 NOT_RECORDED = "no network file is known for this ONNX file (give --programs)"
 SHARES = ("top1", "top5")
@@ -136,6 +137,41 @@ def from_profiles(profiles: Sequence[Profile], failures: Sequence[Failure] = ())
         missing={
             "source": "compress profile measures files; compress report also tells how they were made",
             "comparison": "not measured in pairs; compress gate and compress report do that",
+        },
+    )
+
+
+def from_explanation(found: Explanation) -> Report:
+    """Return a report of two files taken apart."""
+    from deploy import environment
+    from deploy.report import FigureRow, Report
+
+    return Report(
+        title=f"Why {found.new.name} is as fast as it is against {found.base.name}",
+        created=_now(),
+        figures=[
+            FigureRow(name="file size", unit="bytes", before=found.base.size, after=found.new.size),
+            FigureRow(
+                name="MACs",
+                unit="count",
+                before=found.base_macs,
+                after=found.new_macs,
+                conditions=f"batch {found.conditions.batch}, of the nodes that the runtime runs",
+                missing=None if found.base_macs and found.new_macs else "shapes of some values are not known",
+            ),
+            FigureRow(
+                name="latency p50",
+                unit="ms",
+                before=found.base_ms,
+                after=found.new_ms,
+                conditions=found.conditions.describe(),
+            ),
+        ],
+        why=found,
+        environment=environment.capture(),
+        missing={
+            "source": "compress why measures files; compress report also tells how they were made",
+            "comparison": "compress gate and compress report compare files",
         },
     )
 
