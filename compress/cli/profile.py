@@ -97,8 +97,9 @@ def command(context: click.Context, files: tuple[Path, ...], as_json: bool, **op
         }
     )
     show(console, measured.profiles, measured.failures, operators=options["operators"])
-    for path in write_reports(measured, options["outputs"], force=options["force"]):
-        console.line(f"wrote {path}")
+    if options["outputs"]:
+        write_reports(measured, options["outputs"], force=options["force"])
+        console.line(f"wrote {', '.join(map(str, options['outputs']))}")
     text, code = trouble(measured)
     if text:
         console.say(f"error: {text}")

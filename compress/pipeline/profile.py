@@ -72,16 +72,11 @@ def run(request: ProfileRequest, gauge: Gauge) -> Measured:
     return measured
 
 
-def write_reports(measured: Measured, outputs: Sequence[Path], *, force: bool) -> list[Path]:
-    """Write the reports asked for, of what was measured and what failed; return those written: none of nothing."""
-    if not measured.profiles:
-        return []
+def write_reports(measured: Measured, outputs: Sequence[Path], *, force: bool) -> None:
+    """Write the reports asked for: what was measured, and what failed."""
     from compress.pipeline.report import from_profiles, write
 
-    report = from_profiles(measured.profiles)
-    report.failures = measured.failures
-    write(report, outputs, overwrite=force)
-    return list(outputs)
+    write(from_profiles(measured.profiles, measured.failures), outputs, overwrite=force)
 
 
 def _jobs(request: ProfileRequest) -> dict[tuple[str, ...], list[Path]]:
