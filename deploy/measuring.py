@@ -86,6 +86,17 @@ def measure(
     return _Job(request, device or LocalDevice(), progress).run()
 
 
+def labels(paths: Sequence[AnyPath]) -> list[str]:
+    """Return what files are called in reports: their names, with as many folders as it takes to tell them apart."""
+    places = [Path(path).resolve().parts for path in paths]
+    names: list[str] = []
+    for place in places:
+        others = [other for other in places if other != place]
+        length = next(n for n in range(1, len(place) + 1) if all(other[-n:] != place[-n:] for other in others))
+        names.append("/".join(place[-length:]))
+    return names
+
+
 class _Job:
     def __init__(self, request: MeasureRequest, device: Device, progress: Progress) -> None:
         self._request = request
@@ -95,11 +106,11 @@ class _Job:
 
     def run(self) -> Measured:
         known: list[tuple[str, ModelFile]] = []
-        for path in self._request.files:
+        for path, name in zip(self._request.files, labels(self._request.files), strict=True):
             try:
-                known.append((path, identify(path)))
+                known.append((path, identify(path).model_copy(update={"name": name})))
             except InputError as error:
-                self._refuse(path, error)
+                self._refuse(path, name, error)
         if known and (self._request.keep_going or not self._measured.failures):
             self._ask([path for path, _ in known], [file for _, file in known])
         return self._measured
@@ -130,9 +141,9 @@ class _Job:
                 if (index, conditions) not in had:
                     self._fail(file.name, conditions, error.kind, error.what, error.hint)
 
-    def _refuse(self, path: str, error: InputError) -> None:
+    def _refuse(self, path: str, name: str, error: InputError) -> None:
         for conditions in measuring.all_conditions(self._request):
-            self._fail(Path(path).name, conditions, "refused", protocol.said(error, path), error.hint)
+            self._fail(name, conditions, "refused", protocol.said(error, path), error.hint)
 
     def _fail(self, name: str, under: protocol.Conditions, kind: str, reason: str, hint: str | None) -> None:
         told = {"file": name, "kind": kind, "reason": reason, "hint": hint, "target": self._device.name}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import overload
 
 from compress.errors import CompressError, InputError, UnavailableError
-from deploy.measuring import AnyPath, measure
+from deploy.measuring import AnyPath, labels, measure
 from deploy.records import Failure, Profile
 from deploy.timing import Progress, silent
 
@@ -90,5 +89,5 @@ def profile(
 def _error(failure: Failure, files: Sequence[AnyPath]) -> CompressError:
     if failure.kind == "unavailable":
         return UnavailableError(failure.reason, hint=failure.hint)
-    where = next(os.fspath(path) for path in files if Path(path).name == failure.file)
+    where = os.fspath(files[labels(files).index(failure.file)])
     return InputError(failure.reason, where=where, hint=failure.hint)

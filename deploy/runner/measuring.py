@@ -21,7 +21,10 @@ _PROBING, _OPERATORS = 0.3, 0.2  # shares of the progress
 
 def describe(emit: Emit) -> None:
     """Emit what machine this is, and which runtimes are here."""
-    told = _ask("deploy.runner.tasks:describe", {})
+    try:
+        told = _ask("describe", {})
+    except ChildError as error:
+        raise UnavailableError(f"a runtime {error.reason} when it was asked whether it is here") from error
     emit({"event": "machine", **told})
 
 
@@ -67,14 +70,30 @@ class _Known:
     """Which of the runtimes asked for are here, and which of the files they read."""
 
     def __init__(self, request: MeasureRequest) -> None:
-        told = _ask("deploy.runner.tasks:look", {"runtimes": list(request.runtimes), "files": list(request.files)})
-        self._absent: dict[str, dict[str, str | None]] = told["absent"]
+        self._absent: dict[str, dict[str, str | None]] = {}
+        told = self._look(request)
+        self._absent.update(told["absent"])
         self._reads: dict[str, list[str]] = told["reads"]
         self._fitting: dict[str, list[str]] = told["fitting"]
 
+    def _look(self, request: MeasureRequest) -> dict[str, Any]:
+        """Ask until no runtime crashes on being asked: one that does is not here."""
+        asked = list(dict.fromkeys(request.runtimes))
+        while True:
+            try:
+                told: dict[str, Any] = _ask("look", {"runtimes": asked, "files": list(request.files)})
+            except ChildError as error:
+                if error.at is None:
+                    raise UnavailableError(f"the package cannot be used here: it {error.reason}") from error
+                name = asked.pop(error.at)
+                reason = f"{name} {error.reason} when it was asked whether it is here"
+                self._absent[name] = {"reason": reason, "hint": error.hint}
+            else:
+                return told
+
     def refusal(self, runtime: str, file: str) -> tuple[str, str, str | None] | None:
         """Return kind, reason and hint why ``runtime`` does not even try ``file``, or ``None`` where it does."""
-        ending, reads = _ending(file), self._reads[runtime]
+        ending, reads = _ending(file), self._reads.get(runtime)
         if reads and ending not in reads:
             fitting = self._fitting[ending]
             hint = f"it fits {', '.join(fitting)}" if fitting else "no runtime known here reads such files"
@@ -85,8 +104,8 @@ class _Known:
 
     def elsewhere(self, runtime: str, file: str) -> bool:
         """Whether ``file`` is none for ``runtime``, but is for another that was asked for."""
-        fitting = [name for name, endings in self._reads.items() if _ending(file) in endings]
-        return bool(fitting) and runtime not in fitting
+        ending, reads = _ending(file), self._reads.get(runtime)
+        return bool(reads) and ending not in reads and any(ending in others for others in self._reads.values())
 
 
 def _ending(file: str) -> str:
@@ -217,8 +236,6 @@ def _hear_nothing(_share: float, _text: str) -> None:
 
 def _ask(task: str, arguments: Mapping[str, Any]) -> Any:
     try:
-        return children.run(task, arguments, timeout=_ASKING, tick=_hear_nothing)
+        return children.run(f"deploy.runner.tasks:{task}", arguments, timeout=_ASKING, tick=_hear_nothing)
     except TaskError as error:
         raise error.error from error
-    except ChildError as error:
-        raise UnavailableError(f"a runtime {error.reason} when it was asked whether it is here") from error

@@ -31,7 +31,7 @@ def describe(_arguments: Mapping[str, Any], _reporter: Reporter) -> dict[str, An
     return {"machine": machine.facts(), "runtimes": runtimes.names()}
 
 
-def look(arguments: Mapping[str, Any], _reporter: Reporter) -> dict[str, Any]:
+def look(arguments: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     """Return, of the ``runtimes`` asked for, why those ``absent`` are, and the endings that each of them ``reads``.
 
     Also ``fitting``: by ending of the ``files`` asked for, the names of all runtimes that read such files.
@@ -40,7 +40,8 @@ def look(arguments: Mapping[str, Any], _reporter: Reporter) -> dict[str, Any]:
         InputError: no runtime is called so.
     """
     absent: dict[str, dict[str, str | None]] = {}
-    for name in arguments["runtimes"]:
+    for index, name in enumerate(arguments["runtimes"]):
+        reporter.at(index)
         try:
             runtimes.get(name)
         except UnavailableError as error:

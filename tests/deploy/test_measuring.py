@@ -85,6 +85,25 @@ def test_a_runtime_that_is_not_here_is_told_for_every_file(unruly: str, net: Pat
     assert "its licence has run out" in failure.reason
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("unruly_runtime:Fatal", "fatal crashed with signal 11 (SIGSEGV) when it was asked whether it is here"),
+        ("unruly_runtime:Nothing", "is broken"),
+    ],
+)
+def test_a_runtime_that_crashes_or_breaks_when_asked_whether_it_is_here(
+    named: Named, monkeypatch: pytest.MonkeyPatch, value: str, reason: str
+) -> None:
+    folder = named("good.onnx").parent
+    plugin.install(folder, monkeypatch, entry_points=f"[compress.runtimes]\nfatal = {value}\n")
+    found = deploy.measure([folder / "good.onnx"], runtimes=["fatal", "onnxruntime-cpu"], seconds=0.05)
+    assert measured_names(found.profiles) == ["good.onnx"]
+    (failure,) = found.failures
+    assert (failure.runtime, failure.kind) == ("fatal", "unavailable")
+    assert reason in failure.reason
+
+
 def test_a_file_goes_to_the_runtimes_that_read_it(unruly: str, named: Named) -> None:
     engine = named("some.engine")
     wrong = deploy.measure([engine], runtimes=[unruly], seconds=0.05)
@@ -108,6 +127,20 @@ def test_a_damaged_file_does_not_keep_the_others_waiting(net: Path, tmp_path: Pa
 def test_a_file_that_is_not_there_ends_everything_before_it_begins(net: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.onnx: does not exist"):
         deploy.measure([net, tmp_path / "none.onnx"])
+
+
+def test_files_of_one_name_are_told_apart(net: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "net.onnx" for folder in ("dense", "small", "broken")]
+    for path in paths:
+        path.parent.mkdir()
+        shutil.copy(net, path)
+    paths[2].write_bytes(b"hello")
+    found = deploy.measure([*paths, paths[0], net], seconds=0.05)
+    names = ["dense/net.onnx", "small/net.onnx", "dense/net.onnx", "base.onnx"]
+    assert measured_names(found.profiles) == names
+    assert [failure.file for failure in found.failures] == ["broken/net.onnx"]
+    with pytest.raises(InputError, match=r"broken/net\.onnx: is not an ONNX file"):
+        deploy.profile(paths)
 
 
 def test_operators_are_told_by_layer_or_why_not(unruly: str, named: Named) -> None:

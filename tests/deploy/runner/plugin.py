@@ -72,8 +72,8 @@ class EnginesOnly(OnnxRuntimeCpu):
     suffixes = (".engine", ".plan")
 
 
-class CrashesWhenAsked(OnnxRuntimeCpu):
-    name = "crashes-when-asked"
+class Fatal(OnnxRuntimeCpu):
+    name = "fatal"
 
     def why_not(self):
         os.kill(os.getpid(), signal.SIGSEGV)
