@@ -104,7 +104,7 @@ class _Known:
 
     def elsewhere(self, runtime: str, file: str) -> bool:
         """Whether ``file`` is none for ``runtime``, but is for another that was asked for."""
-        ending, reads = _ending(file), self._reads.get(runtime)
+        ending, reads = _ending(file), self._reads.get(runtime, [])
         return bool(reads) and ending not in reads and any(ending in others for others in self._reads.values())
 
 
