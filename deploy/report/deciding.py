@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploy.records import Comparison, Verdict
+from deploy.records import Comparison, Shift, Verdict
 from deploy.report import charts
 from deploy.report.charts import Figure
 from deploy.report.latency import profiles_html
-from deploy.report.markup import chart, definitions, missing, section
+from deploy.report.markup import Keyed, chart, definitions, missing, section, table
 from deploy.report.schema import Report
 from deploy.report.text import escape, number
+
+_SHIFT_HEADS = ("Change", "Tolerance|n", "Resolvable|n")
 
 
 def latency_html(report: Report, drawn: dict[str, Figure]) -> str:
@@ -42,6 +44,8 @@ def gate_html(report: Report, drawn: dict[str, Figure]) -> str:
     inside = f"<p>{escape(verdict.text)}</p>"
     caption = "Bounds of the slow-down, look by look"
     inside += chart(drawn, "chart-gate", caption, charts.funnel(verdict)) + definitions(_gate_rows(verdict))
+    if len(verdict.shifts) > 1:
+        inside += table("Properties", ["Property", "Verdict", *_SHIFT_HEADS], [_shift(each) for each in verdict.shifts])
     return section("gate", title, inside + _method(verdict))
 
 
@@ -56,6 +60,17 @@ def _gate_rows(verdict: Verdict) -> Iterable[tuple[str, str | None]]:
     yield "pairs", f"{verdict.pairs} in {verdict.seconds:.1f} s of {verdict.budget:g} s"
     yield "chance of a wrong verdict", escape(f"at most {verdict.alpha * 100:g} %, for FAIL and for PASS each")
     yield "measured with", escape(verdict.conditions.describe())
+
+
+def _shift(shift: Shift) -> list[str | Keyed]:
+    tone = {"pass": "ok", "fail": "no"}.get(shift.status, "part")
+    return [
+        escape(shift.metric),
+        f'<span class="tag {tone}">{shift.status}</span>',
+        Keyed(_interval(shift.slowdown, shift.low, shift.high), shift.slowdown),
+        Keyed(escape(number(shift.tolerance, "share")), shift.tolerance),
+        Keyed("none" if shift.resolution is None else escape(number(shift.resolution, "share")), shift.resolution),
+    ]
 
 
 def _interval(value: float | None, low: float | None, high: float | None) -> str:

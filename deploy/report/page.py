@@ -39,8 +39,8 @@ def render(report: Report) -> str:
 
 def _contents(body: str) -> str:
     """Return links to the sections that have something to show."""
-    found = re.findall(r'<section id="([\w-]+)">\n<h2>([^<]*)</h2>\n(<p class="absent">)?', body)
-    links = "".join(f'<a href="#{identifier}">{title}</a>' for identifier, title, absent in found if not absent)
+    found = re.findall(r'<section id="([\w-]+)">\n<h2>([^<]*)</h2>', body)
+    links = "".join(f'<a href="#{identifier}">{title}</a>' for identifier, title in found)
     return f'<nav aria-label="Contents">{links}</nav>\n' if links else ""
 
 

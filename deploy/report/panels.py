@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -74,10 +75,16 @@ def panels(points: Sequence[Point]) -> list[Panel]:
     """Return the points grouped by device and by what they were measured under, precision excepted."""
     found: dict[str, Panel] = {}
     for point in points:
-        under = point.conditions.model_dump_json(exclude={"precision"}) if point.conditions else ""
-        panel = found.setdefault(f"{point.target}\n{under}", Panel(point.target, point.conditions, []))
-        panel.points.append(point)
+        key = json.dumps([point.target, _alike(point.conditions)], sort_keys=True)
+        found.setdefault(key, Panel(point.target, point.conditions, [])).points.append(point)
     return list(found.values())
+
+
+def _alike(under: Conditions | None) -> dict[str, object] | None:
+    """What two points have to have in common: as profiles, neither the precision nor what the inputs are called."""
+    if under is None:
+        return None
+    return under.model_dump(exclude={"precision", "inputs"}) | {"inputs": sorted(under.inputs.values())}
 
 
 def groups(profiles: Sequence[Profile]) -> list[Group]:

@@ -1,7 +1,8 @@
-"""The sections of the page, in order. A section without content says that it is missing and why."""
+"""The sections of the page, in order. Those without content stand together at its end, and say why."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from deploy.report import provenance
@@ -18,6 +19,9 @@ from deploy.report.schema import Report
 from deploy.report.text import NOTHING, code, escape, number, pairs
 
 Charts = dict[str, Figure]
+
+# A section of which nothing is there but the reason for it.
+_ABSENT = re.compile(r'<section id="[\w-]+">\n<h2>([^<]*)</h2>\n(<p class="absent">[^<]*</p>)\n</section>')
 
 
 def render_all(report: Report, drawn: Charts) -> str:
@@ -38,15 +42,19 @@ def render_all(report: Report, drawn: Charts) -> str:
         provenance.steps_html,
         provenance.environment,
     ]
-    return "\n".join(part(report, drawn) for part in parts)
+    made = [part(report, drawn) for part in parts]
+    absent = [_ABSENT.fullmatch(each) for each in made]
+    lines = "".join(found[2] for found in absent if found)
+    rest = [section("absent", "Not in this report", lines)] if lines else []
+    return "\n".join([*(each for each, found in zip(made, absent, strict=True) if not found), *rest])
 
 
 def _failures(report: Report, drawn: Charts) -> str:
     """What could not be measured; nothing failed is nothing to say, where something was measured."""
     title = "Not measured"
     if not report.failures:
-        reason = "every measurement that was asked for was made" if report.profiles else "nothing was measured"
-        return section("failures", title, missing(report, "failures", reason))
+        reason = "everything that was asked for was measured" if report.profiles else "nothing was measured"
+        return section("failures", title, missing(report, "failures", reason, name="failed measurements"))
     rows = [
         [
             code(each.file),

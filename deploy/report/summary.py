@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from deploy.records import Profile
+from deploy.report.panels import Group, groups
 from deploy.report.schema import FigureRow, Report
 from deploy.report.text import change, escape, number
 
@@ -28,7 +30,7 @@ def headline(report: Report) -> str:
     """Return the one sentence that says what came of it, as plain text."""
     changes = [part for part in (_less(report), _speed(report)) if part]
     if not changes and find(report, "accuracy") is None:
-        return _profiled(report)
+        return _explained(report) or _matrix(report) or _profiled(report)
     parts = [*changes, _accuracy(report)]
     sentence = ", ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
@@ -43,14 +45,23 @@ def verdict(report: Report) -> tuple[str, str, str]:
 
 
 def banner(report: Report) -> str:
-    """Return the gate's verdict as a coloured line, or why there is none, as HTML."""
+    """Return the gate's verdict as a coloured line, or why there is none, as HTML; nothing where it is no question."""
+    if not is_measured(report):
+        return ""
     tone, title, text = verdict(report)
     return f'<p class="banner {tone}"><strong>{title}:</strong> <span>{escape(text)}</span></p>'
 
 
 def tiles(report: Report) -> str:
     """Return the main figures as tiles; a figure that is not there says so."""
+    if not is_measured(report):
+        return ""
     return f'<div class="tiles">{"".join(_tile(report, word) for word in _TILES)}</div>'
+
+
+def is_measured(report: Report) -> bool:
+    """Whether the report is about figures; a matrix or an explanation alone is not."""
+    return bool(report.figures or report.profiles or report.gate or not (report.matrix or report.why))
 
 
 def _tile(report: Report, word: str) -> str:
@@ -77,9 +88,10 @@ def _tile(report: Report, word: str) -> str:
 def _profile_tile(profile: Profile) -> str:
     spread = f"p99 {number(profile.p99.value, 'ms')}, {number(profile.throughput, 'per second')}"
     middle = escape(number(profile.p50.value, "ms"))
+    where = "" if profile.target == "here" else f", {profile.target}"
     return (
         f'<div class="tile"><h3>{escape(profile.file.name)}</h3><p class="now">{middle}</p>'
-        f'<p class="was">p50; {escape(spread)}</p></div>'
+        f'<p class="was">p50; {escape(spread)}<br>{escape(_under(profile))}{escape(where)}</p></div>'
     )
 
 
@@ -119,12 +131,56 @@ def _speed(report: Report) -> str | None:
     return f"{1 / ratio:.2f} times as fast" if ratio < 1 else f"{ratio:.2f} times as slow"
 
 
+def _explained(report: Report) -> str | None:
+    why = report.why
+    if why is None or report.profiles or min(why.base_ms, why.new_ms) <= 0:
+        return None
+    ratio = why.new_ms / why.base_ms
+    speed = (
+        f"{1 / ratio:.2f} times as fast"
+        if ratio < 0.98
+        else f"{ratio:.2f} times as slow"
+        if ratio > 1.02
+        else "as fast"
+    )
+    return f"{why.new.name} is {speed} as {why.base.name}: {number(why.base_ms, 'ms')} → {number(why.new_ms, 'ms')}."
+
+
+def _matrix(report: Report) -> str | None:
+    if report.matrix is None or not report.matrix.cells or report.profiles:
+        return None
+    outcomes = Counter(cell.outcome for cell in report.matrix.cells)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    names = list(dict.fromkeys(cell.file for cell in report.matrix.cells))
+    places = len({(cell.runtime, cell.device) for cell in report.matrix.cells})
+    return f"{names[0] if len(names) == 1 else f'{len(names)} files'} in {places} runtimes and devices: {counts}."
+
+
 def _profiled(report: Report) -> str:
     if not report.profiles:
-        return "No figures before and after were given."
+        return "Nothing could be measured." if report.failures else "No figures before and after were given."
+    found = groups(report.profiles)
+    if len(found) > 1:
+        files = list(dict.fromkeys(profile.file.name for profile in report.profiles))
+        targets = {group.target for group in found}
+        on = f" on {len(targets)} devices" if len(targets) > 1 else ""
+        one = files[0] if len(files) == 1 else f"{len(files)} files"
+        return f"{one} under {len(found)} sets of conditions{on}; {_fastest(found)}."
     best = min(report.profiles, key=lambda profile: profile.p50.value)
     takes = f"{best.file.name} takes {number(best.p50.value, 'ms')}"
     return f"{takes}." if len(report.profiles) == 1 else f"Of {len(report.profiles)} files, {takes}, the least."
+
+
+def _fastest(found: list[Group]) -> str:
+    """The most samples a second, whatever the conditions: throughput is what may be compared across batches."""
+    best = max((profile for group in found for profile in group.profiles), key=lambda profile: profile.throughput)
+    where = "" if best.target == "here" else f" on {best.target}"
+    return f"at most {number(best.throughput, 'per second')} ({best.file.name}, {_under(best)}{where})"
+
+
+def _under(profile: Profile) -> str:
+    threads = "1 thread" if profile.conditions.threads == 1 else f"{profile.conditions.threads} threads"
+    return f"{profile.conditions.runtime}, {threads}, batch {profile.conditions.batch}"
 
 
 def _accuracy(report: Report) -> str:
