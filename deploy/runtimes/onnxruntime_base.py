@@ -85,6 +85,8 @@ class OnnxRuntime(Runtime):
                 setattr(options, name, value)
         operators.register(options, path)
         chosen: list[Any] = [CPU] if self.provider == CPU else [(self.provider, self.settings(threads)), CPU]
+        if self.provider not in onnxruntime.get_available_providers():
+            raise self._cannot_start()
         if self.provider != CPU:
             onnxruntime.set_default_logger_severity(4)  # that a provider cannot be made is said below, with its reason
         try:
@@ -94,11 +96,14 @@ class OnnxRuntime(Runtime):
         # It would otherwise make a new session on the CPU when a run fails, and say nothing.
         session.disable_fallback()
         if self.provider not in session.get_providers():
-            raise UnavailableError(
-                f"ONNX Runtime cannot start {self.provider} here ({onnxruntime_probe.why_not(self.provider)})",
-                hint="install what it needs, or measure with --runtime onnxruntime-cpu",
-            )
+            raise self._cannot_start()
         return session
+
+    def _cannot_start(self) -> UnavailableError:
+        return UnavailableError(
+            f"ONNX Runtime cannot start {self.provider} here ({onnxruntime_probe.why_not(self.provider)})",
+            hint="install what it needs, or measure with --runtime onnxruntime-cpu",
+        )
 
 
 class OnnxRuntimeSession(Session):
@@ -123,6 +128,8 @@ class OnnxRuntimeSession(Session):
     def describe(self) -> Description:
         runtime = self._runtime
         settings = _SETTINGS | runtime.settings(self._threads)
+        if runtime.provider != CPU and not hasattr(self._session, "get_provider_graph_assignment_info"):
+            settings["use of the provider"] = f"not checked, ONNX Runtime {self._version} does not tell, 1.24 does"
         return Description(runtime.name, self._version, runtime.provider, self._threads, settings)
 
     def operator_times(self, feeds: Mapping[str, Array], *, runs: int = 20) -> list[OperatorTiming]:
@@ -167,7 +174,11 @@ class OnnxRuntimeSession(Session):
         file = onnx_graph.read(self.path)
         known: dict[str, tuple[onnx_graph.Node, ...]] = {}
         if made is not None:
-            known = dict(zip((node.name for node in made.nodes), fusion.assign(file, made)))  # noqa: B905 - Python 3.9
+            stands = fusion.assign(file, made)
+            known = dict(zip((node.name for node in made.nodes), stands))  # noqa: B905 - Python 3.9
+            if [one.operator for one in timed] == [node.operator for node in made.nodes]:
+                # Nodes without a name are known by their place.
+                known.update(zip((one.name for one in timed), stands))  # noqa: B905 - Python 3.9
         else:
             known = self._compiled(timed, file)
         by_name = {node.name: node for node in file.nodes}

@@ -19,13 +19,15 @@ import json, sys
 asked = json.loads(sys.stdin.read())
 sys.path[:] = asked["path"]
 import onnxruntime
+if asked["provider"] not in onnxruntime.get_available_providers():
+    sys.exit("the onnxruntime that is installed was built without " + asked["provider"])
 wanted = [asked["provider"], "CPUExecutionProvider"]
 session = onnxruntime.InferenceSession(bytes.fromhex(asked["model"]), providers=wanted)
 print(json.dumps(session.get_providers()))
 """
 _SECONDS = 120
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_CAUSE = re.compile(r"(?:with error: |FAIL : |: error: )(.+)")
+_CAUSES = tuple(re.compile(rf"{mark}(.+)") for mark in ("with error: ", "FAIL : "))
 
 
 @functools.lru_cache(maxsize=None)  # noqa: UP033 - what a machine lacks does not change while the process runs
@@ -50,8 +52,9 @@ def cause(log: str) -> str:
     """Return the reason in a log of ONNX Runtime, or an error message, in a few words."""
     lines = [_COLOUR.sub("", line).strip() for line in log.splitlines()]
     lines = [line for line in lines if line]
-    for line in lines:
-        found = _CAUSE.search(line)
-        if found:
-            return found[1][:300]
+    for pattern in _CAUSES:
+        for line in lines:
+            found = pattern.search(line)
+            if found:
+                return found[1][:300]
     return lines[-1][:300] if lines else "it gives no reason"
