@@ -120,7 +120,7 @@ def _converse(
         heard = time.monotonic()
         if event is None:
             process.wait()
-            raise ChildError("crashed", _death(process, words), "try another version of the runtime", marker.get())
+            raise ChildError("crashed", _death(process, words), _advice(process), marker.get())
         if event["event"] == "result":
             return event["value"]
         if event["event"] == "error":
@@ -138,10 +138,17 @@ def _hung(process: subprocess.Popen[str], timeout: float, text: str, at: int | N
 def _death(process: subprocess.Popen[str], words: IO[str]) -> str:
     code = process.returncode
     if code < 0:
-        return f"crashed with signal {-code} ({signal.Signals(-code).name})"
+        names = {known.value: known.name for known in signal.Signals}
+        return f"crashed with signal {-code} ({names.get(-code, 'without a name')})"
     words.seek(0)
     lines = [line.strip() for line in words if line.strip()]
     return f"ended its process with code {code} ({lines[-1][:_QUOTED] if lines else 'no message'})"
+
+
+def _advice(process: subprocess.Popen[str]) -> str:
+    if process.returncode == -signal.SIGKILL:
+        return "somebody killed it: systems do that when memory runs out"
+    return "try another version of the runtime"
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -37,6 +37,7 @@ class Lines:
     def _read(self) -> None:
         try:
             for line in self._stream:
-                self._waiting.put(line)
+                if line.endswith("\n"):  # the last words of a process that died while it spoke are none
+                    self._waiting.put(line)
         finally:
             self._waiting.put(None)

@@ -29,6 +29,17 @@ def crash(arguments, reporter):
     reporter.at(3)
     os.kill(os.getpid(), signal.SIGSEGV)
 
+def be_killed(arguments, reporter):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def die_of_a_nameless_signal(arguments, reporter):
+    os.kill(os.getpid(), signal.SIGRTMIN + 3)
+
+def die_speaking(arguments, reporter):
+    reporter._stream.write('{"event": "result", "value": 1')
+    reporter._stream.flush()
+    os.kill(os.getpid(), signal.SIGABRT)
+
 def leave(arguments, reporter):
     print("out of patience", file=sys.stderr)
     os._exit(7)
@@ -84,6 +95,18 @@ def test_a_crash_is_named_by_its_signal_and_put_down_to_what_was_run() -> None:
     with pytest.raises(ChildError, match=r"^crashed with signal 11 \(SIGSEGV\)$") as raised:
         children.run("some_tasks:crash", {}, timeout=60, tick=silent)
     assert (raised.value.kind, raised.value.at) == ("crashed", 3)
+
+
+def test_a_process_that_is_killed_points_to_memory() -> None:
+    with pytest.raises(ChildError, match=r"signal 9 \(SIGKILL\)") as raised:
+        children.run("some_tasks:be_killed", {}, timeout=60, tick=silent)
+    assert "memory" in raised.value.hint
+
+
+@pytest.mark.parametrize("task", ["die_of_a_nameless_signal", "die_speaking"])
+def test_any_death_is_a_crash(task: str) -> None:
+    with pytest.raises(ChildError, match="crashed with signal"):
+        children.run(f"some_tasks:{task}", {}, timeout=60, tick=silent)
 
 
 @pytest.mark.parametrize(
