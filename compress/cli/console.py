@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from compress.cli.progress import Doing, bar, clock, lines
+from compress.cli.progress import Doing, bars, clock, lines
 
 SLOW_SECONDS = 2.0
 PIPE_WIDTH = 160
@@ -56,12 +56,18 @@ class Console:
     @contextlib.contextmanager
     def bar(self, text: str) -> Iterator[Callable[[float, str], None]]:
         """Show progress while the context is open; yields ``progress(share done from 0 to 1, what is done)``."""
-        with self.timed(text):
+        with self.bars([text]) as (progress,):
+            yield progress
+
+    @contextlib.contextmanager
+    def bars(self, texts: Sequence[str]) -> Iterator[list[Callable[[float, str], None]]]:
+        """Show the progress of several things at once, a line each; yields a ``progress`` for each, as :meth:`bar`."""
+        with self.timed(", ".join(texts)):
             if not sys.stderr.isatty():
-                yield lambda share, what: None
+                yield [_silent for _ in texts]
                 return
-            with bar(text) as progress:
-                yield progress
+            with bars(texts) as gauges:
+                yield gauges
 
     def result(self, data: Mapping[str, Any]) -> None:
         """Print the JSON document, where JSON was asked for."""
@@ -91,6 +97,10 @@ class Console:
             table.add_row(*(Text(cell) for cell in row))
         width = None if sys.stdout.isatty() else PIPE_WIDTH
         RichConsole(width=width, highlight=False).print(table)
+
+
+def _silent(_share: float, _what: str) -> None:
+    """Nobody looks."""
 
 
 def _finite(value: Any) -> Any:

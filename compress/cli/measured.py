@@ -64,7 +64,8 @@ def trouble(measured: Measured) -> tuple[str | None, int]:
     first = failures[0]
     hint = f"; {first.hint}" if first.hint else ""
     absent = all(failure.kind in ("unavailable", "disconnected") for failure in failures)
-    return f"{some}: {first.file} in {first.runtime}: {first.reason}{hint}", 4 if absent else 2
+    there = "" if first.target == "here" else f" on {first.target}"
+    return f"{some}: {first.file} in {first.runtime}{there}: {first.reason}{hint}", 4 if absent else 2
 
 
 def _show_group(console: Console, group: Sequence[Profile]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from compress.cli.console import Console
+from compress.cli.devices import device_options
 from compress.cli.measured import show, trouble
 from compress.cli.options import force_option, json_option, parse_sizes
 from compress.cli.outputs import report_outputs
@@ -19,6 +20,8 @@ Examples:
   compress profile base.onnx small.onnx --runtime onnxruntime-cpu --runtime openvino
   compress profile small.onnx --operators
   compress profile base.onnx small.onnx -o profile.html -o profile.json -o profile.md
+  compress profile small.onnx --device ssh://pi@raspberrypi.local
+  compress profile base.onnx small.onnx --device all --device here -o devices.html
 
 \b
 Exit codes: 0 all was measured; 2 a file was refused, crashed its runtime or hung, 4 a runtime or device is not
@@ -39,9 +42,7 @@ available: what could be measured is shown and written all the same.
     "--threads",
     multiple=True,
     type=click.IntRange(min=1),
-    default=(1,),
-    show_default=True,
-    help="Per operator; repeatable.",
+    help="Per operator; repeatable. [1, or what devices.yaml says]",
 )
 @click.option(
     "--batch",
@@ -67,6 +68,7 @@ available: what could be measured is shown and written all the same.
     show_default=True,
     help="Measuring time per file under each set of conditions.",
 )
+@device_options
 @click.option("--operators", is_flag=True, help="Time every operator, too, and name the layers that it computes.")
 @click.option(
     "--timeout",
@@ -84,7 +86,8 @@ def command(context: click.Context, files: tuple[Path, ...], as_json: bool, **op
     """Measure FILEs (ONNX, TensorRT engines): latency p50 to p99, throughput, peak memory, load time, size.
 
     Files are measured interleaved in random order, in a process of their own: one that crashes its runtime, or hangs,
-    is told, and the others are measured all the same.
+    is told, and the others are measured all the same. On a device behind ssh, a runner and the files are copied there,
+    and removed afterwards; it needs Python 3.9, numpy and the runtime.
     """
     from compress.pipeline.profile import ProfileRequest, run, write_reports
 

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -31,13 +31,25 @@ def clock(text: str) -> Iterator[Doing]:
 @contextlib.contextmanager
 def bar(text: str) -> Iterator[Callable[[float, str], None]]:
     """Show a bar on a terminal; yields ``progress(share done from 0 to 1, what is done)``."""
+    with bars([text]) as (progress,):
+        yield progress
+
+
+@contextlib.contextmanager
+def bars(texts: Sequence[str]) -> Iterator[list[Callable[[float, str], None]]]:
+    """Show several bars at once, each as :func:`bar` does; they may be told from several threads."""
     from rich.console import Console as RichConsole
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
-        task = progress.add_task(text, total=1.0)
-        yield lambda share, what: progress.update(task, completed=share, description=f"{text}: {what}")
+
+        def gauge(text: str) -> Callable[[float, str], None]:
+            task = progress.add_task(escape(text), total=1.0)
+            return lambda share, what: progress.update(task, completed=share, description=escape(f"{text}: {what}"))
+
+        yield [gauge(text) for text in texts]
 
 
 @contextlib.contextmanager

@@ -7,12 +7,16 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from compress.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from deploy.runner.protocol import Answer
 
 REQUIRED = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "accelerate", "safetensors", "plotly")
 STORED_BYTES = 2 * 10**9
@@ -34,6 +38,42 @@ def examine(say: Callable[[str], None] | None = None) -> list[Finding]:
 
     torchvision_shim.ensure()
     return [_python(), *map(_package, REQUIRED), *_runtimes(), _sparse(say), _tensorrt(), _gpu(), _disk()]
+
+
+def examine_devices(names: Sequence[str], file: Path | None = None) -> list[Finding]:
+    """Ask devices what they are and which runtimes they have, at the same time. One that cannot be reached is missing.
+
+    Raises:
+        InputError: a name is not known, or ``file``, the devices.yaml, is wrong.
+    """
+    from deploy.devices import inventory
+    from deploy.devices.fleet import ask_all
+
+    targets = inventory.find(file).targets(names)
+    answers = ask_all(targets, lambda target: target.device.describe())
+    return [
+        found
+        for target, answer in zip(targets, answers, strict=True)
+        for found in (
+            [Finding(target.name, "missing", answer.what, answer.hint)]
+            if isinstance(answer, UnavailableError)
+            else _device(target.name, answer)
+        )
+    ]
+
+
+def _device(name: str, answer: Answer) -> list[Finding]:
+    machine = answer.machine
+    versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
+    about = f"Python {machine['python']}, {machine['system']}, {machine['processor']}, {machine['usable_cores']} cores"
+    return [
+        Finding(f"{name}: machine", "ok", about),
+        Finding(f"{name}: packages", "ok", versions),
+        *(
+            Finding(f"{name}: runtime {runtime}", "ok" if reason is None else "note", reason or "can be measured")
+            for runtime, reason in answer.runtimes.items()
+        ),
+    ]
 
 
 def _python() -> Finding:

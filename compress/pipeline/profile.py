@@ -25,51 +25,63 @@ class Gauge(Protocol):
         ...
 
 
+class Gauges(Protocol):
+    """Shows how far several measurements are that run at the same time."""
+
+    def bars(self, texts: Sequence[str]) -> contextlib.AbstractContextManager[list[Callable[[float, str], None]]]:
+        """Open bars; the values are called with the share done and what is being done."""
+        ...
+
+
 @dataclass(frozen=True)
 class ProfileRequest:
     """Everything that the profile job needs to know; see :func:`deploy.measure`.
 
-    Without ``runtimes`` every file is measured in the one that it was made for: an engine in the TensorRT that
-    compiled it, any other in ONNX Runtime on the CPU.
+    ``devices`` are names of ``devices_file``, addresses, ``all`` or ``here``; without any it is here. Of ``runtimes``
+    and ``threads``, what is not given is what the device's entry says. Where nobody names runtimes, every file is
+    measured in the one that it was made for: an engine in the TensorRT that compiled it, any other in ONNX Runtime on
+    the CPU.
     """
 
     files: tuple[Path, ...]
     runtimes: tuple[str, ...] = ()
     seconds: float = 3.0
-    threads: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = ()
     batches: tuple[int, ...] = (1,)
     sizes: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
     operators: bool = False
     timeout: float = 120.0
+    devices: tuple[str, ...] = ()
+    devices_file: Path | None = None
     outputs: tuple[Path, ...] = ()
     force: bool = False
 
 
-def run(request: ProfileRequest, gauge: Gauge) -> Measured:
+def run(request: ProfileRequest, screen: Gauges) -> Measured:
     """Measure; what failed is in the result. Raises :class:`CompressError`, for unwritable outputs, too, at once."""
-    import deploy
+    from deploy.devices import fleet, inventory
 
     for path in request.outputs:
         check_writable(path, overwrite=request.force)
-    measured = deploy.Measured()
-    for runtimes, files in _jobs(request).items():
-        with gauge.bar(f"measuring in {', '.join(runtimes)}") as progress:
-            found = deploy.measure(
-                files,
-                runtimes=runtimes,
-                threads=request.threads,
-                batches=request.batches,
-                sizes=request.sizes,
-                seconds=request.seconds,
-                seed=request.seed,
-                operators=request.operators,
-                timeout=request.timeout,
-                progress=progress,
-            )
-        measured.profiles += found.profiles
-        measured.failures += found.failures
-    return measured
+    targets = inventory.find(request.devices_file).targets(request.devices or (inventory.HERE,))
+    wish = fleet.Wish(
+        request.files,
+        request.runtimes,
+        request.threads,
+        request.batches,
+        _usual_runtime,
+        {
+            "sizes": request.sizes,
+            "seconds": request.seconds,
+            "seed": request.seed,
+            "operators": request.operators,
+            "timeout": request.timeout,
+        },
+    )
+    names = [target.name for target in targets]
+    with screen.bars([f"measuring on {name}" for name in names] if request.devices else ["measuring"]) as gauges:
+        return fleet.measure_on(targets, wish, dict(zip(names, gauges, strict=True)))
 
 
 def write_reports(measured: Measured, outputs: Sequence[Path], *, force: bool) -> None:
@@ -77,16 +89,6 @@ def write_reports(measured: Measured, outputs: Sequence[Path], *, force: bool) -
     from compress.pipeline.report import from_profiles, write
 
     write(from_profiles(measured.profiles, measured.failures), outputs, overwrite=force)
-
-
-def _jobs(request: ProfileRequest) -> dict[tuple[str, ...], list[Path]]:
-    """Which files are measured in which runtimes, together."""
-    if request.runtimes:
-        return {request.runtimes: list(request.files)}
-    jobs: dict[tuple[str, ...], list[Path]] = {}
-    for file in request.files:
-        jobs.setdefault((_usual_runtime(file),), []).append(file)
-    return jobs
 
 
 def _usual_runtime(file: Path) -> str:

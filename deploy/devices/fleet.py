@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from compress.errors import UnavailableError
 from deploy.devices.inventory import Target
@@ -20,6 +20,7 @@ from deploy.runner.protocol import MeasureRequest
 from deploy.timing import Progress, silent
 
 AnyPath = str | os.PathLike[str]
+Told = TypeVar("Told")
 
 
 def onnxruntime_cpu(_file: Path) -> str:
@@ -64,7 +65,7 @@ def measure_on(targets: Sequence[Target], wish: Wish, gauges: Mapping[str, Progr
         UnavailableError: no device could be reached; the message is that of the first.
     """
     shown = gauges or {}
-    done = _each(targets, lambda target: _measure(target, wish, shown.get(target.name, silent)))
+    done = ask_all(targets, lambda target: _measure(target, wish, shown.get(target.name, silent)))
     lost = [outcome for outcome in done if isinstance(outcome, UnavailableError)]
     if lost and len(lost) == len(done):
         raise lost[0]
@@ -116,18 +117,20 @@ def _failures(target: Target, request: MeasureRequest, error: UnavailableError) 
     ]
 
 
-def _each(targets: Sequence[Target], job: Callable[[Target], Measured]) -> list[Measured | UnavailableError]:
-    """Run ``job`` for all at once; whatever else it raises, and Ctrl-C, ends the others first."""
+def ask_all(targets: Sequence[Target], job: Callable[[Target], Told]) -> list[Told | UnavailableError]:
+    """Return what ``job`` returns for each, asked at the same time, or the error of a device that cannot be had.
+
+    Whatever else it raises, and Ctrl-C, ends the others first.
+    """
     with concurrent.futures.ThreadPoolExecutor(max(1, len(targets))) as pool, _stopping(targets):
         futures = [pool.submit(job, target) for target in targets]
-        return [_outcome(future) for future in futures]
-
-
-def _outcome(future: concurrent.futures.Future[Measured]) -> Measured | UnavailableError:
-    try:
-        return future.result()
-    except UnavailableError as error:
-        return error
+        outcomes: list[Told | UnavailableError] = []
+        for future in futures:
+            try:
+                outcomes.append(future.result())
+            except UnavailableError as error:
+                outcomes.append(error)
+        return outcomes
 
 
 @contextlib.contextmanager
