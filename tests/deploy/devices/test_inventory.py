@@ -47,6 +47,13 @@ def test_names_addresses_here_and_all_become_devices(tmp_path: Path) -> None:
     assert jetson.config == tmp_path / "keys" / "config"
 
 
+def test_the_readme_shows_one_that_is_right(tmp_path: Path) -> None:
+    readme = (Path(inventory.__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = readme.split("```yaml\npi:")[1].split("```")[0]
+    known = inventory.read(written(tmp_path, f"pi:{shown}"))
+    assert [target.name for target in known.targets(["all"])] == ["pi", "jetson"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
