@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deploy import environment, report, runtimes
+    from deploy import compatibility, environment, report, runtimes
     from deploy.comparing import compare
     from deploy.environment import Environment
     from deploy.gating import gate
@@ -31,6 +31,7 @@ __all__ = [
     "Profile",
     "Verdict",
     "compare",
+    "compatibility",
     "environment",
     "gate",
     "measure",
@@ -56,6 +57,6 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
-    if name in ("environment", "report", "runtimes"):
+    if name in ("compatibility", "environment", "report", "runtimes"):
         return importlib.import_module(f"deploy.{name}")
     raise AttributeError(f"module 'deploy' has no attribute {name!r}")

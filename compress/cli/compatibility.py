@@ -19,9 +19,11 @@ Examples:
   compress compatibility small.onnx
   compress compatibility base.onnx small.onnx --runtime onnxruntime-cpu --runtime openvino
   compress compatibility small.onnx --capability 8.6 --capability 8.9 -o matrix.html -o matrix.json
+  compress compatibility small.onnx --device here --device ssh://pi@board --no-compile
   compress compatibility segment.onnx --size height=512 --no-compile
 \b
-Exit codes: 0 the matrix was established, whatever it says; 2 a file is damaged, or an argument is wrong.
+Exit codes: 0 the matrix was established, whatever it says; 2 a file is damaged, or an argument is wrong;
+4 a device cannot be reached.
 """
 
 
@@ -44,6 +46,13 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, values: 
     show_default=True,
     callback=_capabilities,
     help="Compute capability to compile for, ahead of time; repeatable.",
+)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="DEVICE",
+    help="Where to try: here, ssh://user@host, a name in devices.yaml, or all (of that file); repeatable.  [here]",
 )
 @click.option("--no-compile", is_flag=True, help="Try runtimes alone.")
 @click.option(

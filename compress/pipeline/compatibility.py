@@ -25,6 +25,7 @@ class CompatibilityRequest:
     files: tuple[Path, ...]
     runtimes: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     threads: int = 1
     timeout: float = 300.0
@@ -37,16 +38,19 @@ def run(request: CompatibilityRequest, gauge: Gauge) -> Matrix:
     """Establish it and write the reports asked for. Raises :class:`compress.errors.CompressError`."""
     from compress.pipeline.ahead_of_time import compile_file
     from deploy.compatibility import Trials, check
+    from deploy.devices import inventory
 
     for path in request.outputs:
         check_writable(path, overwrite=request.force)
     trials = Trials(threads=request.threads, sizes=request.sizes, seed=request.seed, timeout=request.timeout)
+    targets = inventory.find().targets(request.devices)
     with gauge.bar("trying") as progress:
         matrix = check(
             request.files,
             runtimes=request.runtimes,
             capabilities=request.capabilities,
             compiler=compile_file if request.capabilities else None,
+            devices=[target.device for target in targets],
             trials=trials,
             progress=progress,
         )

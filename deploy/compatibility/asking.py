@@ -48,7 +48,9 @@ def _ask(task: str, arguments: Arguments, timeout: float) -> tuple[Answer, int |
     try:
         return Answer(children.run(task, arguments, timeout=timeout, tick=_unheard)), None
     except ChildError as error:
-        return Answer(ended=cast(Literal["crashed", "hung"], error.kind), reason=error.reason), error.at
+        return Answer(
+            ended=cast(Literal["crashed", "hung"], error.kind), reason=error.reason, hint=error.hint
+        ), error.at
     except TaskError as error:
         ended: Literal["unavailable", "refused"]
         ended = "unavailable" if isinstance(error.error, UnavailableError) else "refused"

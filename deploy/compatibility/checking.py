@@ -12,9 +12,12 @@ from deploy import environment, runtimes
 from deploy.compatibility import trial
 from deploy.compatibility.asking import Answer, ask
 from deploy.compatibility.compiling import CAPABILITIES, Compilations, Compiler
+from deploy.compatibility.elsewhere import Elsewhere
 from deploy.compatibility.records import Cell, Matrix
 from deploy.compatibility.reference import Reference, compute, deviation
 from deploy.compatibility.subject import Inputs, Subject, declared, opened
+from deploy.devices.base import Device
+from deploy.devices.local import LocalDevice
 
 Progress = Callable[[float, str], None]
 _ELSEWHERE = {
@@ -46,6 +49,7 @@ def check(
     runtimes: Sequence[str] = (),
     capabilities: Sequence[str] = CAPABILITIES,
     compiler: Compiler | None = None,
+    devices: Sequence[Device] = (),
     trials: Trials | None = None,
     progress: Progress | None = None,
 ) -> Matrix:
@@ -57,11 +61,13 @@ def check(
     Args:
         runtimes: names; all that are known where none is given.
         compiler: compiles a file ahead of time.
+        devices: where to try; here unless given. On others it is tried whether a file runs, and no more.
         progress: called with the share done, 0 to 1, and what is being done.
 
     Raises:
         InputError: a file is missing or damaged, a dynamic dimension has no size, or a runtime or capability is
             unknown; before anything is tried.
+        UnavailableError: a device cannot be reached.
     """
     how = trials or Trials()
     known = _known(runtimes)
@@ -69,11 +75,16 @@ def check(
     inputs = {path: declared(path) for path in labels}
     _check_sizes(how.sizes, inputs)
     inputs = {path: None if found is None else found.filled(how.sizes, how.seed) for path, found in inputs.items()}
-    work = _Progress(progress, len(labels) * (len(known) + (len(capabilities) if compiler is not None else 0)))
+    where = [_place(device) for device in devices or [LocalDevice()]]
+    compiled = len(capabilities) if compiler is not None else 0
+    work = _Progress(progress, len(labels) * (len(known) * len(where) + compiled))
     cells: list[Cell] = []
     for path, label in labels.items():
         with opened(path, label, inputs[path]) as subject:
-            cells += _Row(subject, how).cells(known, work)
+            for place in where:
+                cells += (
+                    _Row(subject, how).cells(known, work) if place is None else _there(place, subject, known, how, work)
+                )
             if compiler is not None:
                 compilations = Compilations(subject, compiler, how.timeout)
                 for capability in capabilities:
@@ -82,8 +93,28 @@ def check(
     return Matrix(cells=cells)
 
 
+def _place(device: Device) -> Elsewhere | None:
+    """Return what is known of a device; None for this machine, of which all can be known."""
+    return None if isinstance(device, LocalDevice) else Elsewhere(device, device.describe())
+
+
+def _there(
+    place: Elsewhere, subject: Subject, known: Mapping[str, str | None], how: Trials, work: _Progress
+) -> Iterator[Cell]:
+    work.step(f"{subject.label} on {place.name}", len(known))
+    yield from place.cells(
+        subject,
+        known,
+        threads=how.threads,
+        sizes=how.sizes,
+        seed=how.seed,
+        timeout=how.timeout,
+        progress=lambda share, text: work.say(f"{subject.label} on {place.name}: {text}"),
+    )
+
+
 class _Row:
-    """One file in all runtimes."""
+    """One file in all runtimes of this machine."""
 
     def __init__(self, subject: Subject, how: Trials) -> None:
         self.subject = subject
@@ -125,7 +156,7 @@ class _Row:
         cell = Cell(file=subject.label, runtime=name, device=device, outcome="runs", measured=True)
         if answer.value is None:
             return self._failed(cell, answer, work)
-        cell.version = answer.value["version"]
+        cell.version, cell.device = answer.value["version"], answer.value["device"]
         if not runnable:
             assert subject.inputs is not None
             cell.outcome, cell.measured = "not tested here", False
@@ -201,17 +232,17 @@ class _Progress:
     def __init__(self, tell: Progress | None, steps: int) -> None:
         self._tell = tell
         self._steps = steps
-        self._begun = 0
+        self._done = self._begun = 0
 
-    def step(self, what: str) -> None:
-        """Begin the next step."""
-        self._begun += 1
+    def step(self, what: str, steps: int = 1) -> None:
+        """Begin what counts for so many steps."""
+        self._done, self._begun = self._done + self._begun, steps
         self.say(what)
 
     def say(self, what: str) -> None:
         """Tell what the step under way does now."""
         if self._tell is not None:
-            self._tell((self._begun - 1) / max(1, self._steps), what)
+            self._tell(self._done / max(1, self._steps), what)
 
 
 def _known(names: Sequence[str]) -> dict[str, str | None]:

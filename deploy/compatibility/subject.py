@@ -43,7 +43,7 @@ class Inputs:
         return found
 
     def filled(self, sizes: Mapping[str, int], seed: int) -> Inputs:
-        """Return the same with arrays: of the batch that the file has fixed, else of a batch of 1.
+        """Return the same with arrays of its batch.
 
         Raises:
             InputError: a dynamic dimension has no size.
@@ -52,10 +52,17 @@ class Inputs:
         if unknown:
             reason = f"input {unknown[0].name!r} is of type {unknown[0].dtype}, which cannot be made up"
             return replace(self, missing=reason)
+        return replace(self, feeds=make_feeds(self, batch=self.batch, sizes=self.own(sizes), seed=seed))
+
+    @property
+    def batch(self) -> int:
+        """The batch that the file has fixed, else 1."""
         first = [spec.shape[0] for spec in self.inputs if spec.shape]
-        batch = next((size for size in first if isinstance(size, int)), 1)
-        own = {name: size for name, size in sizes.items() if name in self.dynamic}
-        return replace(self, feeds=make_feeds(self, batch=batch, sizes=own, seed=seed))
+        return next((size for size in first if isinstance(size, int)), 1)
+
+    def own(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Return those of ``sizes`` that are of a dimension of this file."""
+        return {name: size for name, size in sizes.items() if name in self.dynamic}
 
 
 @dataclass(frozen=True)

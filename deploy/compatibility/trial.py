@@ -11,6 +11,7 @@ import numpy as np
 from compress.errors import CompressError, UnavailableError
 from deploy import runtimes
 from deploy.feeds import make_feeds
+from deploy.runner.tasks import device_of
 from deploy.runner.worker import Reporter
 from deploy.runtimes.base import Array, Session
 
@@ -32,6 +33,7 @@ def run(asked: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     session = runtime.load(Path(asked["path"]), threads=asked["threads"])
     said = session.describe()
     found: dict[str, Any] = {"version": said.version, "provider": said.provider, "placement": None}
+    found["device"] = device_of(said.provider)
     if asked["run"]:
         reporter.say(0.5, "running")
         _save(session.run(_feeds(session, asked)), asked["outputs"])

@@ -83,7 +83,7 @@ def probe(arguments: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
         "peak_memory": peak_memory(),
         "description": {**dataclasses.asdict(said), "settings": dict(said.settings)},
         "inputs": {name: f"{array.dtype}{list(array.shape)}" for name, array in feeds.items()},
-        "device": _device(said.provider),
+        "device": device_of(said.provider),
     }
 
 
@@ -175,7 +175,8 @@ def _sensors(provider: str) -> Sensors:
     return GpuSensors() if _on_gpu(provider) else CpuSensors()
 
 
-def _device(provider: str) -> str:
+def device_of(provider: str) -> str:
+    """Return the name of what a provider runs on."""
     name = GpuSensors().name() if _on_gpu(provider) else None
     return name or machine.processor()
 

@@ -12,11 +12,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compress.errors import InputError
 from deploy.compatibility import Cell, Trials, check
+from deploy.devices.base import Device
+from deploy.devices.local import LocalDevice
+from deploy.runner.protocol import Answer, MeasureRequest
 from deploy.runtimes import names
+from deploy.timing import Progress, silent
 from tests.deploy.compatibility.networks import ACME, convolution, install_plugins, save
 from tests.exporters.sparse.building import Case
 
 CPU = "onnxruntime-cpu"
+CRASHED = "crashed with signal 11 (SIGSEGV); try another version of the runtime"
 
 
 def only(path: Path, runtime: str = CPU, **trials: object) -> Cell:
@@ -221,11 +226,12 @@ def test_a_file_for_another_runtime_was_not_tested(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("plugged")
 def test_a_runtime_that_crashes_or_hangs_is_a_cell(identity: Path) -> None:
     crashed = only(identity, "crashing")
-    assert (crashed.outcome, crashed.reason) == ("crashed", "crashed with signal 11 (SIGSEGV)")
+    assert (crashed.outcome, crashed.reason) == ("crashed", CRASHED)
     hung = only(identity, "hanging", timeout=1.0)
     assert hung.outcome == "hung"
     assert hung.reason is not None
     assert "1 s" in hung.reason
+    assert "--timeout" in hung.reason
 
 
 @pytest.mark.usefixtures("plugged")
@@ -253,3 +259,36 @@ def test_operators_are_tried_alone_and_one_that_kills_is_not_the_end(tmp_path: P
     assert cell.reason == "no convolutions here; take another"
     assert cell.unsupported == ["Conv", "Relu"]
     assert cell.needs is None
+
+
+class Board(Device):
+    """A device of another name that measures as this one does."""
+
+    name = "board"
+
+    def measure(self, request: MeasureRequest, progress: Progress = silent) -> Answer:
+        return LocalDevice().measure(request, progress)
+
+    def describe(self) -> Answer:
+        return LocalDevice().describe()
+
+    def stop(self) -> None:
+        """Nothing to stop: nobody interrupts it."""
+
+
+@pytest.mark.usefixtures("plugged")
+def test_on_another_device_it_is_tried_whether_files_run(tmp_path: Path, identity: Path) -> None:
+    files = [identity, convolution(tmp_path / "double.onnx", kind=TensorProto.DOUBLE)]
+    runtimes = [CPU, "crashing", "onnxruntime-coreml"]
+    cells = check(files, runtimes=runtimes, devices=[LocalDevice(), Board()]).cells
+    found = {(cell.file, cell.runtime): cell for cell in cells if cell.device.startswith("board: ")}
+    assert len(cells) == 2 * len(found) == 12
+    ran = found["identity.onnx", CPU]
+    assert (ran.outcome, ran.measured, ran.error) == ("runs", True, None)
+    assert ran.version
+    assert ran.reason is not None
+    assert "error and placement of nodes unknown" in ran.reason
+    assert found["identity.onnx", "crashing"].reason == CRASHED
+    assert found["double.onnx", CPU].outcome == "refused"
+    assert "NOT_IMPLEMENTED" in (found["double.onnx", CPU].reason or "")
+    assert found["double.onnx", "onnxruntime-coreml"].outcome == "not tested here"
