@@ -34,6 +34,7 @@ def show(console: Console, profiles: Sequence[Profile], failures: Sequence[Failu
     groups = comparable(profiles)
     for group in groups:
         _show_group(console, group)
+    _show_throughput(console, profiles)
     if len(groups) > 1:
         console.line("figures of different tables were not measured alike, and are not comparable")
     if operators:
@@ -81,7 +82,7 @@ def _show_group(console: Console, group: Sequence[Profile]) -> None:
 
 def _conditions(profile: Profile) -> str:
     under = profile.conditions
-    inputs = ", ".join(f"{name} {kind}" for name, kind in under.inputs.items())
+    inputs = ", ".join(f"{name} {kind}" for name, kind in under.inputs.items()) or "no inputs"
     return f"{under.runtime} {under.version}, {_threads(profile)}, batch {under.batch}, {under.device}; {inputs}"
 
 
@@ -98,7 +99,7 @@ def _row(profile: Profile) -> tuple[str, ...]:
         milliseconds(profile.p90.value),
         milliseconds(profile.p95.value if profile.p95 else None),
         milliseconds(profile.p99.value),
-        f"{amount(float(f'{profile.throughput:.4g}'))}/s",
+        _rate(profile.throughput),
         size(profile.peak_memory) if profile.peak_memory else "unknown",
         milliseconds(profile.load_time),
         milliseconds(profile.first_inference),
@@ -123,6 +124,30 @@ def _sensors(profile: Profile) -> str:
     if throttled:
         told.append(f"slowed for heat {throttled[-1]} times" if throttled[-1] else "never slowed for heat")
     return ", ".join(told)
+
+
+def _show_throughput(console: Console, profiles: Sequence[Profile]) -> None:
+    """A table of threads and batches for each runtime and device, where there are several of either."""
+    runs = {(one.target, one.conditions.runtime): None for one in profiles}
+    for target, runtime in runs:
+        here = [one for one in profiles if (one.target, one.conditions.runtime) == (target, runtime)]
+        told = {(one.file.name, one.conditions.threads, one.conditions.batch): one.throughput for one in here}
+        batches = sorted({batch for _, _, batch in told})
+        rows = list(dict.fromkeys((file, threads) for file, threads, _ in told))
+        if len(batches) == 1 and len({threads for _, threads in rows}) == 1:
+            continue
+        console.table(
+            ("file", "threads", *(f"batch {batch}" for batch in batches)),
+            [
+                (file, threads, *(_rate(told.get((file, threads, batch))) for batch in batches))
+                for file, threads in rows
+            ],
+            title=f"samples per second in {runtime}{'' if target == 'here' else f' on {target}'}",
+        )
+
+
+def _rate(throughput: float | None) -> str:
+    return "unknown" if throughput is None else f"{amount(float(f'{throughput:.4g}'))}/s"
 
 
 def _show_operators(console: Console, profile: Profile, *, several: bool) -> None:
