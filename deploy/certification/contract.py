@@ -199,7 +199,7 @@ class RuntimeContract(TellingContract):
         made = convolutional(64)
         session = self.load(runtime, made, tmp_path, threads=threads)
         assert session.describe().threads == threads
-        feeds = made.feeds({"batch": 8, "height": 96, "width": 96})
+        feeds = made.feeds({"batch": 4, "height": 64, "width": 64})
         session.run(feeds)
         time.sleep(0.2)  # until what ran before, here or in another session, has come to rest
         start, used = time.perf_counter(), time.process_time()

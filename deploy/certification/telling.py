@@ -54,11 +54,14 @@ class TellingContract:
         found = timed(session, feeds)
         assert all(operator.milliseconds > 0 for operator in found)
         assert all(operator.name and operator.kind for operator in found)
-        ratios: list[float] = []
-        while len(ratios) < ATTEMPTS and not any(0.5 <= ratio <= 2.0 for ratio in ratios):
+        tried = []
+        for _ in range(ATTEMPTS):
             total = sum(operator.milliseconds for operator in timed(session, feeds))
-            ratios.append(total / run_time(session, feeds))
-        assert any(0.5 <= ratio <= 2.0 for ratio in ratios), ratios
+            shortest, usual = run_times(session, feeds)
+            tried.append((shortest, total, usual))
+            if 0.5 * shortest <= total <= 2.0 * usual:
+                return
+        pytest.fail(f"shortest run, sum of operators, median run in ms: {tried}")
 
     @pytest.mark.parametrize(("make", "arguments", "sizes"), CASES, ids=["convolutional", "transformer"])
     def test_operators_are_the_files_nodes_and_the_checkpoints_layers(
@@ -120,14 +123,17 @@ def said(error: UnavailableError) -> str:
     return error.what
 
 
-def run_time(session: Session, feeds: Mapping[str, Array], *, runs: int = 15) -> float:
-    """Return the median time of a run in milliseconds."""
+def run_times(session: Session, feeds: Mapping[str, Array], *, runs: int = 20) -> tuple[float, float]:
+    """Return the shortest and the median time of a run in milliseconds.
+
+    A machine with other work interrupts whole runs more often than single operators, which are shorter.
+    """
     times = []
     for _ in range(runs + 3):
         start = time.perf_counter()
         session.run(feeds)
         times.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times[3:])
+    return min(times[3:]), statistics.median(times[3:])
 
 
 def owners(found: Sequence[OperatorTiming], layers: Sequence[str]) -> Counter[str]:

@@ -211,6 +211,8 @@ class OnnxRuntimeSession(Session):
 
     def _assignment(self, graph: onnx_graph.Graph) -> list[tuple[str, list[str]]]:
         session = self._runtime.open(self.path, self._threads, record="1")
+        if self._runtime.provider == CPU and not hasattr(session, "get_provider_graph_assignment_info"):
+            return [(CPU, [node.name for node in graph.live_nodes()])]  # there is no other to choose from
         if not hasattr(session, "get_provider_graph_assignment_info"):
             raise UnavailableError(
                 f"ONNX Runtime {self._version} does not tell which provider runs which node", hint="1.24 and newer do"
