@@ -22,7 +22,7 @@ _PROBING, _OPERATORS = 0.3, 0.2  # shares of the progress
 def describe(emit: Emit) -> None:
     """Emit what machine this is, and which runtimes are here."""
     try:
-        told = _ask("describe", {})
+        told = _ask("describe", {}, emit)
     except ChildError as error:
         raise UnavailableError(f"a runtime {error.reason} when it was asked whether it is here") from error
     emit({"event": "machine", **told})
@@ -35,7 +35,7 @@ def measure(request: MeasureRequest, emit: Emit) -> None:
         InputError: a runtime has an unknown name, or an argument makes no sense.
     """
     check(request)
-    known = _Known(request)
+    known = _Known(request, emit)
     sets = all_conditions(request)
     for number, conditions in enumerate(sets):
         condition = _Condition(request, conditions, emit, number / len(sets), 1 / len(sets))
@@ -69,19 +69,19 @@ def check(request: MeasureRequest) -> None:
 class _Known:
     """Which of the runtimes asked for are here, and which of the files they read."""
 
-    def __init__(self, request: MeasureRequest) -> None:
+    def __init__(self, request: MeasureRequest, emit: Emit) -> None:
         self._absent: dict[str, dict[str, str | None]] = {}
-        told = self._look(request)
+        told = self._look(request, emit)
         self._absent.update(told["absent"])
         self._reads: dict[str, list[str]] = told["reads"]
         self._fitting: dict[str, list[str]] = told["fitting"]
 
-    def _look(self, request: MeasureRequest) -> dict[str, Any]:
+    def _look(self, request: MeasureRequest, emit: Emit) -> dict[str, Any]:
         """Ask until no runtime crashes on being asked: one that does is not here."""
         asked = list(dict.fromkeys(request.runtimes))
         while True:
             try:
-                told: dict[str, Any] = _ask("look", {"runtimes": asked, "files": list(request.files)})
+                told: dict[str, Any] = _ask("look", {"runtimes": asked, "files": list(request.files)}, emit)
             except ChildError as error:
                 if error.at is None:
                     raise UnavailableError(f"the package cannot be used here: it {error.reason}") from error
@@ -125,6 +125,7 @@ class _Condition:
         self._emit = emit
         self._begin = begin
         self._span = span
+        self._share = begin
 
     def measure(self, known: _Known) -> bool:
         """Emit everything; return whether to go on with other conditions."""
@@ -213,7 +214,8 @@ class _Condition:
     def _ticker(self, begin: float, span: float) -> children.Tick:
         def tick(share: float, text: str) -> None:
             whole = self._begin + self._span * (begin + span * min(max(share, 0.0), 1.0))
-            self._emit({"event": "progress", "share": whole, "text": text})
+            self._share = max(self._share, whole)  # what is measured again does not go back
+            self._emit({"event": "progress", "share": self._share, "text": text})
 
         return tick
 
@@ -230,12 +232,11 @@ class _Condition:
             raise _StoppedError
 
 
-def _hear_nothing(_share: float, _text: str) -> None:
-    """Asking what is here takes no time worth showing."""
+def _ask(task: str, arguments: Mapping[str, Any], emit: Emit) -> Any:
+    def tick(_share: float, text: str) -> None:
+        emit({"event": "progress", "share": 0.0, "text": text})
 
-
-def _ask(task: str, arguments: Mapping[str, Any]) -> Any:
     try:
-        return children.run(f"deploy.runner.tasks:{task}", arguments, timeout=_ASKING, tick=_hear_nothing)
+        return children.run(f"deploy.runner.tasks:{task}", arguments, timeout=_ASKING, tick=tick)
     except TaskError as error:
         raise error.error from error

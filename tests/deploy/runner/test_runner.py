@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 
 from deploy.runner import children
 from deploy.runner.protocol import VERSION, MeasureRequest, read_request, request_line
+from tests.deploy.runner import plugin
 
 ROOT = Path(__file__).parent.parent.parent.parent
 HOST_ONLY = ("pydantic", "onnx", "torch", "plotly", "yaml", "click", "rich")
@@ -59,7 +61,7 @@ def test_it_runs_where_nothing_but_numpy_and_the_runtime_is_installed(net: Path,
 
 
 def test_it_describes_the_machine_and_its_runtimes() -> None:
-    machine, done = ask(request_line(None))
+    *_, machine, done = ask(request_line(None))
     assert machine["runtimes"]["onnxruntime-cpu"] is None
     assert machine["machine"]["usable_cores"] >= 1
     assert done == {"event": "done"}
@@ -87,7 +89,7 @@ def test_no_room_for_temporary_files_is_told(net: Path, tmp_path: Path) -> None:
     """The system refuses to let any file grow beyond 4 bytes, as a full disk would."""
     (tmp_path / "sitecustomize.py").write_text("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))")
     path = os.pathsep.join(part for part in (str(tmp_path), os.environ.get("PYTHONPATH", "")) if part)
-    error, done = ask(request_line(MeasureRequest([str(net)])), PYTHONPATH=path)
+    *_, error, done = ask(request_line(MeasureRequest([str(net)])), PYTHONPATH=path)
     assert error["what"] == "cannot measure here (File too large)"
     assert error["exit_code"] == 4
     assert done["event"] == "done"
@@ -102,6 +104,32 @@ def test_it_ends_when_its_input_closes_whatever_it_is_doing(net: Path) -> None:
         assert json.loads(process.stdout.readline())["event"] == "progress"
         process.stdin.close()
         assert process.wait(30) == 1
+
+
+def test_it_is_never_silent_for_long_even_where_a_runtime_is(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host takes a minute's silence for a dead line, and loading may take longer."""
+    plugin.install(tmp_path, monkeypatch)
+    sleepy = Path(shutil.copy(net, tmp_path / "hang-load.onnx"))
+    events = ask(request_line(MeasureRequest([str(sleepy)], runtimes=[plugin.NAME], timeout=5)))
+    loading = [event for event in events if event.get("text") == "loading hang-load.onnx"]
+    assert len(loading) >= 4
+    assert events[-2]["event"] == "progress"
+    (mishap,) = [event["mishap"] for event in events if event["event"] == "mishap"]
+    assert mishap["kind"] == "hung"
+
+
+def test_progress_does_not_go_back_when_a_crash_has_others_measured_again(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin.install(tmp_path, monkeypatch)
+    files = [str(shutil.copy(net, tmp_path / name)) for name in ("crash-late.onnx", "good.onnx")]
+    events = ask(request_line(MeasureRequest(files, runtimes=[plugin.NAME], seconds=0.1)))
+    shares = [event["share"] for event in events if event["event"] == "progress"]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert [event["event"] for event in events if event["event"] in ("mishap", "figures")] == ["mishap", "figures"]
 
 
 def test_requests_survive_the_line() -> None:
