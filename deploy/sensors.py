@@ -16,7 +16,7 @@ from typing import Any
 
 _ZONES = ("cpu", "pkg", "soc", "cluster", "package", "core")
 _MONITORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "scpi_sensors")
-_HEAT = 0x20 | 0x40 | 0x8  # NVML's reasons: software thermal, hardware thermal, hardware slow-down
+_HEAT = 0x20 | 0x40  # NVML's reasons for a low clock: thermal, by software and by hardware
 
 
 class Sensors(ABC):

@@ -17,6 +17,7 @@ import pytest
 from deploy.runner import children
 from deploy.runner.protocol import VERSION, MeasureRequest, read_request, request_line
 from tests.deploy.runner import plugin
+from tests.deploy.runner.processes import alive, children_of, wait_until
 
 ROOT = Path(__file__).parent.parent.parent.parent
 HOST_ONLY = ("pydantic", "onnx", "torch", "plotly", "yaml", "click", "rich")
@@ -101,9 +102,14 @@ def test_it_ends_when_its_input_closes_whatever_it_is_doing(net: Path) -> None:
         assert process.stdout is not None
         process.stdin.write(request_line(MeasureRequest([str(net)], seconds=500)) + "\n")
         process.stdin.flush()
-        assert json.loads(process.stdout.readline())["event"] == "progress"
+        for line in process.stdout:
+            if json.loads(line).get("text") == "measuring":
+                break
+        started = children_of(process.pid)
+        assert started
         process.stdin.close()
         assert process.wait(30) == 1
+    wait_until(lambda: not any(alive(child) for child in started))
 
 
 def test_it_is_never_silent_for_long_even_where_a_runtime_is(
@@ -112,7 +118,7 @@ def test_it_is_never_silent_for_long_even_where_a_runtime_is(
     """A host takes a minute's silence for a dead line, and loading may take longer."""
     plugin.install(tmp_path, monkeypatch)
     sleepy = Path(shutil.copy(net, tmp_path / "hang-load.onnx"))
-    events = ask(request_line(MeasureRequest([str(sleepy)], runtimes=[plugin.NAME], timeout=5)))
+    events = ask(request_line(MeasureRequest([str(sleepy)], runtimes=[plugin.NAME], timeout=8)))
     loading = [event for event in events if event.get("text") == "loading hang-load.onnx"]
     assert len(loading) >= 4
     assert events[-2]["event"] == "progress"
