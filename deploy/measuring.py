@@ -10,7 +10,6 @@ from pathlib import Path
 
 from compress.errors import InputError
 from deploy.devices.base import Device, DisconnectedError
-from deploy.devices.local import LocalDevice
 from deploy.modelfile import identify
 from deploy.profiles import to_profile
 from deploy.records import Failure, ModelFile, Profile
@@ -41,7 +40,7 @@ def measure(
     seed: int = 0,
     operators: bool = False,
     timeout: float = TIMEOUT,
-    device: Device | None = None,
+    device: Device | str = "here",
     keep_going: bool = True,
     progress: Progress = silent,
 ) -> Measured:
@@ -56,7 +55,7 @@ def measure(
         seed: draws inputs and the order of measurement.
         operators: time every operator, too, in a run of its own.
         timeout: seconds without a sign of life after which a runtime is taken to hang.
-        device: where to measure; here unless given.
+        device: where to measure: ``here``, ``ssh://user@host``, a name of ``devices.yaml``, or a device.
         keep_going: measure the others when a file fails; otherwise the first failure is the last.
         progress: called with the share done (0 to 1) and what is being done.
 
@@ -83,7 +82,7 @@ def measure(
     for path in request.files:
         if not Path(path).exists():
             raise InputError("does not exist", where=path, hint="check the path")
-    return _Job(request, device or LocalDevice(), progress).run()
+    return _Job(request, _device(device), progress).run()
 
 
 def labels(paths: Sequence[AnyPath]) -> list[str]:
@@ -95,6 +94,17 @@ def labels(paths: Sequence[AnyPath]) -> list[str]:
         length = next(n for n in range(1, len(place) + 1) if all(other[-n:] != place[-n:] for other in others))
         names.append("/".join(place[-length:]))
     return names
+
+
+def _device(chosen: Device | str) -> Device:
+    if isinstance(chosen, Device):
+        return chosen
+    from deploy.devices import inventory
+
+    if chosen == inventory.ALL:
+        raise InputError("all devices were asked for", hint="deploy.devices.fleet.measure_on measures on several")
+    (target,) = inventory.targets([chosen])
+    return target.device
 
 
 class _Job:

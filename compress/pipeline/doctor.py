@@ -49,7 +49,7 @@ def examine_devices(names: Sequence[str], file: Path | None = None) -> list[Find
     from deploy.devices import inventory
     from deploy.devices.fleet import ask_all
 
-    targets = inventory.find(file).targets(names)
+    targets = inventory.targets(names, file)
     answers = ask_all(targets, lambda target: target.device.describe())
     return [
         found

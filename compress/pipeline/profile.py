@@ -64,7 +64,7 @@ def run(request: ProfileRequest, screen: Gauges) -> Measured:
 
     for path in request.outputs:
         check_writable(path, overwrite=request.force)
-    targets = inventory.find(request.devices_file).targets(request.devices or (inventory.HERE,))
+    targets = inventory.targets(request.devices or (inventory.HERE,), request.devices_file)
     wish = fleet.Wish(
         request.files,
         request.runtimes,

@@ -157,8 +157,10 @@ class Channel:
         with contextlib.suppress(OSError):
             self._stdin.close()
         self._wait()
-        for thread in self._threads:
+        for thread, stream in zip(self._threads, (self._stdout, self._stderr), strict=True):
             thread.join(1.0)
+            if not thread.is_alive():
+                stream.close()
 
     def _wait(self) -> int:
         try:
@@ -193,7 +195,10 @@ class Channel:
 
     def _read_errors(self) -> None:
         for line in self._stderr:
-            text = line.decode("utf-8", "replace").strip()
+            # It ends up in messages: what steers a terminal must not.
+            text = "".join(
+                letter if letter.isprintable() else " " for letter in line.decode("utf-8", "replace")
+            ).strip()
             if text:
                 self._said.append(text)
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from compress.errors import UnavailableError
 from deploy.devices.inventory import Target
+from deploy.devices.local import LocalDevice
 from deploy.measuring import Measured, measure
 from deploy.records import Failure
 from deploy.runner.measuring import all_conditions
@@ -52,7 +53,9 @@ class Wish:
 
 
 def measure_on(targets: Sequence[Target], wish: Wish, gauges: Mapping[str, Progress] | None = None) -> Measured:
-    """Measure on every target at the same time; a device that cannot be had is a failure among the others.
+    """Measure on all devices at the same time, and here when they are done, so that they do not disturb it.
+
+    A device that cannot be had is a failure among the others.
 
     Args:
         gauges: by the target's name, called with the share done (0 to 1) and what is being done there.
@@ -65,12 +68,17 @@ def measure_on(targets: Sequence[Target], wish: Wish, gauges: Mapping[str, Progr
         UnavailableError: no device could be reached; the message is that of the first.
     """
     shown = gauges or {}
-    done = ask_all(targets, lambda target: _measure(target, wish, shown.get(target.name, silent)))
-    lost = [outcome for outcome in done if isinstance(outcome, UnavailableError)]
+    away = [target for target in targets if not isinstance(target.device, LocalDevice)]
+    done: dict[str, Measured | UnavailableError] = {}
+    for several in (away, [target for target in targets if target not in away]):
+        outcomes = ask_all(several, lambda target: _measure(target, wish, shown.get(target.name, silent)))
+        done.update(zip((target.name for target in several), outcomes, strict=True))
+    lost = [outcome for outcome in done.values() if isinstance(outcome, UnavailableError)]
     if lost and len(lost) == len(done):
         raise lost[0]
     together = Measured()
-    for target, outcome in zip(targets, done, strict=True):
+    for target in targets:
+        outcome = done[target.name]
         if isinstance(outcome, UnavailableError):
             together.failures += [
                 failure for request in wish.requests(target) for failure in _failures(target, request, outcome)

@@ -123,6 +123,16 @@ class Inventory:
         return self.path.resolve().parent / Path(entry.ssh_config).expanduser()
 
 
+def targets(wanted: Sequence[str], chosen: str | os.PathLike[str] | None = None) -> list[Target]:
+    """Return what ``wanted`` stands for, as :meth:`Inventory.targets`; a file that nobody needs is not read.
+
+    Raises:
+        InputError: as :meth:`Inventory.targets` and :func:`find`.
+    """
+    needed = chosen is not None or any(name != HERE and not name.startswith(SCHEME) for name in wanted)
+    return (find(chosen) if needed else Inventory({})).targets(wanted)
+
+
 def find(chosen: str | os.PathLike[str] | None = None) -> Inventory:
     """Return the inventory of the ``chosen`` file, of ``./devices.yaml``, or of the user's; an empty one without any.
 

@@ -100,6 +100,7 @@ class RemoteDevice(Device):
                 cargo = pack(request.files if request else (), _platform(hello))
                 self._check(hello, cargo)
                 self._send(channel, cargo, progress)
+                progress(_SENDING, "starting the runner")
                 self._ask(channel, request, folder, cargo)
                 self._listen(channel, answer, progress)
             except ChannelError as broken:

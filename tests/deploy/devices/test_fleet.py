@@ -83,6 +83,17 @@ def test_files_go_to_their_usual_runtimes_unless_the_entry_names_some(net: Path,
     assert [(request.runtimes, request.threads) for request in chosen] == [(("x",), (2,))]
 
 
+def test_here_is_measured_when_the_others_are_done(net: Path) -> None:
+    order: list[str] = []
+    gauges = {name: lambda share, text, name=name: order.append(name) for name in ("here", "one", "two")}
+    targets = [Target(LocalDevice()), Target(pipe("one")), Target(pipe("two"))]
+    outcome = measure_on(targets, wish(net), gauges)
+    assert [profile.target for profile in outcome.profiles] == ["here", "one", "two"]
+    first = order.index("here")
+    assert set(order[:first]) == {"one", "two"}
+    assert set(order[first:]) == {"here"}
+
+
 def test_one_that_cannot_be_had_harms_no_other(net: Path, bigger_net: Path) -> None:
     lost = pipe("lost", python="/no/such/python")
     outcome = measure_on([Target(lost), Target(pipe("good"))], wish(net, bigger_net, threads=(1, 2), batches=(4,)))

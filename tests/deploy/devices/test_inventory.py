@@ -110,6 +110,15 @@ def test_without_a_file_there_are_no_names(tmp_path: Path, monkeypatch: pytest.M
         inventory.find(tmp_path / "missing.yaml")
 
 
+def test_a_file_that_nobody_needs_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, "pi: {")
+    assert [target.name for target in inventory.targets(["here", "ssh://host"])] == ["here", "ssh://host"]
+    for wanted, chosen in ((["pi"], None), (["all"], None), (["here"], "devices.yaml")):
+        with pytest.raises(InputError, match="is no YAML"):
+            inventory.targets(wanted, chosen)
+
+
 def test_the_chosen_file_comes_first_then_the_folders_then_the_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ import onnx
 import pytest
 
 import deploy
-from compress.errors import UnavailableError
+from compress.errors import InputError, UnavailableError
 from compress.operators import host, library_name
 from deploy.devices.base import DisconnectedError
 from deploy.devices.cargo import pack, plain_name
@@ -47,6 +47,17 @@ def test_the_answer_is_the_one_that_is_had_here(net: Path, bigger_net: Path, pla
         assert theirs.environment.versions == mine.environment.versions
     assert not there.failures
     assert empty(place)
+
+
+def test_a_device_may_be_named(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("devices.yaml").write_text("pi: {ssh: 'ssh://127.0.0.1:1'}")
+    for name in ("pi", "ssh://127.0.0.1:1"):
+        with pytest.raises(UnavailableError, match=f"device {name}: "):
+            deploy.measure([net], device=name)
+    for name, said in (("nobody", "no device is called"), ("all", "measure_on")):
+        with pytest.raises(InputError, match=said):
+            deploy.measure([net], device=name)
 
 
 def test_progress_grows_from_sending_to_the_end(net: Path) -> None:
@@ -312,6 +323,19 @@ def test_an_old_python_is_told_by_its_version() -> None:
     old = BOOTSTRAP.replace("(3,9)", "(99,0)")
     done = subprocess.run([sys.executable, "-c", old], capture_output=True, text=True, input="", check=False)
     assert "needs Python 3.9 or newer there, this is Python 3." in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash", "zsh", "fish", "tcsh", "ksh"])
+def test_shells_take_it_with_any_name(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"there is no {shell} here")
+    odd = "my venv/py'thon$(touch owned)"
+    (tmp_path / "my venv").mkdir()
+    (tmp_path / odd).symlink_to(sys.executable)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with Channel([program, "-c", remote_line(f"~/{odd}")]) as channel:
+        assert channel.greet(patience=30)["executable"] == str(tmp_path / odd)
 
 
 def test_the_line_is_one_that_any_shell_takes() -> None:
