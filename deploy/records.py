@@ -201,20 +201,32 @@ Status = Literal["pass", "fail", "inconclusive", "unresolvable"]
 _EXIT_CODE: dict[str, int] = {"pass": 0, "fail": 1, "inconclusive": 3, "unresolvable": 3}
 
 
-class Shift(Record):
-    """What was decided of one property of latency (``latency`` itself, ``p95``); shares as in :class:`Verdict`."""
+class Finding(Record):
+    """What the gate found of one metric, and decided.
+
+    ``tolerance``, ``change``, ``low`` and ``high`` are shares of the baseline's figure (0.05 is 5 % more), for accuracy
+    the share of samples lost. ``base`` and ``new`` are in ``unit``. A metric that could not be measured is
+    ``unmeasured``: the gate does not pass then.
+    """
 
     metric: str
+    status: Literal["pass", "fail", "inconclusive", "unresolvable", "unmeasured"]
     tolerance: float
-    status: Status
-    slowdown: float | None
-    low: float | None
-    high: float | None
-    resolution: float | None
+    text: str = Field(description="one sentence")
+    unit: Literal["ms", "bytes", "count", "share"]
+    base: float | None = None
+    new: float | None = None
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    resolution: float | None = None
 
 
 class Verdict(Record):
-    """The gate's decision. Slow-downs are relative: 0.05 means that ``new`` takes 5 % longer than ``base``."""
+    """The gate's decision on all metrics, and what was measured of latency.
+
+    Slow-downs are relative: 0.05 means that ``new`` takes 5 % longer than ``base``.
+    """
 
     status: Status
     exit_code: Literal[0, 1, 3]
@@ -231,7 +243,7 @@ class Verdict(Record):
     pairs: int
     blocks: int = Field(default=0, description="loads of both files; 0 in verdicts that were not measured in blocks")
     looks: list[Look]
-    shifts: list[Shift] = Field(default_factory=list, description="latency first, then what else was asked of it")
+    findings: list[Finding] = Field(default_factory=list, description="latency first, then what else was asked for")
     base_p50: float | None = Field(default=None, description="milliseconds")
     new_p50: float | None = Field(default=None, description="milliseconds")
     seconds: float

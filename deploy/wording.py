@@ -2,74 +2,56 @@
 
 from __future__ import annotations
 
-from deploy.comparing import change_text
-from deploy.records import Shift, Verdict
+from deploy.records import Finding, Verdict
 
-_WORDS = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE", "unresolvable": "UNDECIDED"}
+WORDS = {
+    "pass": "PASS",
+    "fail": "FAIL",
+    "inconclusive": "INCONCLUSIVE",
+    "unresolvable": "UNDECIDED",
+    "unmeasured": "NOT MEASURED",
+}
 
 
 def paragraph(verdict: Verdict) -> str:
-    """Return the verdict on latency and its tails in one paragraph."""
-    parts = [f"{_WORDS[verdict.status]}: {_latency(verdict)}", *(_tail(shift, verdict) for shift in verdict.shifts[1:])]
+    """Return the verdict in one paragraph: what was decided, then a sentence for each metric, then how."""
+    parts = [f"{WORDS[verdict.status]}: {_headline(verdict)}.", *map(_sentence, verdict.findings)]
     parts.append(
         f"Measured with {verdict.conditions.describe()}: {verdict.pairs} pairs in {verdict.blocks} blocks, "
         f"{verdict.seconds:.1f} s."
     )
-    if verdict.resolution is not None and verdict.shifts[0].status != "unresolvable":
+    if verdict.resolution is not None and verdict.findings[0].status != "unresolvable":
         parts.append(f"This machine resolves changes of {percent(verdict.resolution)} within {verdict.budget:g} s.")
     if not verdict.warmup.stationary:
         parts.append("Latencies were still drifting when the warm-up ended.")
     return " ".join(parts)
 
 
-def _latency(verdict: Verdict) -> str:
-    base, new, tolerance = verdict.base.name, verdict.new.name, percent(verdict.tolerance)
-    latency = verdict.shifts[0]
-    if latency.status == "unresolvable":
-        return _unresolvable(latency, verdict)
-    outcome = {
-        "pass": f"{new} is not slower than {base} by {tolerance} or more",
-        "fail": f"{new} is slower than {base} by more than the {tolerance} allowed",
-        "inconclusive": f"{verdict.seconds:.3g} s did not settle whether {new} is slower than {base} by {tolerance}",
-    }[latency.status]
-    return f"{outcome}; {_estimate(verdict)}."
+def _headline(verdict: Verdict) -> str:
+    """Which metrics decided."""
+    base, new = verdict.base.name, verdict.new.name
+    by = {
+        status: [finding.metric for finding in verdict.findings if finding.status == status]
+        for status in ("fail", "unresolvable", "inconclusive", "unmeasured")
+    }
+    if verdict.status == "pass":
+        return f"{new} may replace {base}"
+    if verdict.status == "fail":
+        return f"{new} is worse than {base} in {_list(by['fail'])}"
+    open_ = [*by["unresolvable"], *by["inconclusive"], *by["unmeasured"]]
+    return f"whether {new} may replace {base} is open because of {_list(open_)}"
 
 
-def _unresolvable(shift: Shift, verdict: Verdict) -> str:
-    finest = (
-        "it allows no decision at all" if shift.resolution is None else f"the finest is {percent(shift.resolution)}"
-    )
-    of = "" if shift.metric == "latency" else f" of {shift.metric}"
-    text = (
-        f"a tolerance{of} of {percent(shift.tolerance)} is below what this machine can resolve in {verdict.budget:g} s "
-        f"({finest}); allow a longer budget or a larger regression, or use a quieter machine."
-    )
-    seen = _bounds(shift.slowdown, shift.low, shift.high) if shift.slowdown is not None else None
-    return text if seen is None else f"{text} The change seen is {seen}."
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _tail(shift: Shift, verdict: Verdict) -> str:
-    if shift.status == "unresolvable":
-        return f"As for {shift.metric}: {_unresolvable(shift, verdict)}"
-    if shift.slowdown is None:
-        return f"Of {shift.metric} nothing was measured."
-    said = {
-        "pass": f"is not slower by {percent(shift.tolerance)} or more",
-        "fail": f"is slower by more than the {percent(shift.tolerance)} allowed",
-        "inconclusive": f"was not settled (tolerance {percent(shift.tolerance)})",
-    }[shift.status]
-    return f"Its {shift.metric} {said}: {_bounds(shift.slowdown, shift.low, shift.high)}."
+def _sentence(finding: Finding) -> str:
+    return finding.text[:1].upper() + finding.text[1:]
 
 
-def _estimate(verdict: Verdict) -> str:
-    if verdict.slowdown is None:
-        return "no block was completed"
-    if verdict.low is None or verdict.high is None:
-        return f"the change is {change_text(1 + verdict.slowdown)}, without an interval"
-    return f"its time changes by {_bounds(verdict.slowdown, verdict.low, verdict.high)}"
-
-
-def _bounds(value: float, low: float | None, high: float | None) -> str:
+def bounds(value: float, low: float | None, high: float | None) -> str:
+    """Return a change with its bounds in words."""
     if low is None or high is None:
         return f"{percent(value, signed=True)}, without an interval"
     return f"{percent(value, signed=True)} (between {percent(low, signed=True)} and {percent(high, signed=True)})"

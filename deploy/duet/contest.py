@@ -43,17 +43,16 @@ _LOOK_GROWTH = 1.3
 
 @dataclass(frozen=True)
 class Terms:
-    """What is to be decided: the tolerance (0.05 for 5 %) of every metric, within ``budget`` seconds."""
+    """What is to be decided: the tolerance (0.05 for 5 %) of every metric, within ``budget`` seconds.
+
+    ``fail_alpha`` is the chance of a wrong FAIL that one metric may take: ``alpha``, shared by all metrics.
+    """
 
     tolerances: Mapping[str, float]
     budget: float
     alpha: float
+    fail_alpha: float
     seed: int
-
-    @property
-    def fail_alpha(self) -> float:
-        """The chance of a wrong FAIL that one metric may take."""
-        return self.alpha / len(self.tolerances)
 
 
 @dataclass

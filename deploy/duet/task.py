@@ -29,7 +29,7 @@ def contest(arguments: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     reporter.say(0.0, f"preparing {runtime.name}")
     runtime.prepare()
     feeds, described = _try(runtime, (base, new), arguments, reporter)
-    terms = Terms(arguments["tolerances"], arguments["budget"], arguments["alpha"], arguments["seed"])
+    terms = Terms(**{field.name: arguments[field.name] for field in dataclasses.fields(Terms)})
     loads = [functools.partial(_load, runtime, path, arguments["threads"], feeds) for path in (base, new)]
     around = machine.facts()
     watch = _Watch(reporter)

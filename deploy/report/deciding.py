@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploy.records import Comparison, Shift, Verdict
+from deploy.records import Comparison, Finding, Verdict
 from deploy.report import charts
 from deploy.report.charts import Figure
 from deploy.report.latency import profiles_html
@@ -12,7 +12,7 @@ from deploy.report.markup import Keyed, chart, definitions, missing, section, ta
 from deploy.report.schema import Report
 from deploy.report.text import escape, number
 
-_SHIFT_HEADS = ("Change", "Tolerance|n", "Resolvable|n")
+_HEADS = ("Change", "Tolerance|n", "Resolvable|n")
 
 
 def latency_html(report: Report, drawn: dict[str, Figure]) -> str:
@@ -44,8 +44,8 @@ def gate_html(report: Report, drawn: dict[str, Figure]) -> str:
     inside = f"<p>{escape(verdict.text)}</p>"
     caption = "Bounds of the slow-down, look by look"
     inside += chart(drawn, "chart-gate", caption, charts.funnel(verdict)) + definitions(_gate_rows(verdict))
-    if len(verdict.shifts) > 1:
-        inside += table("Properties", ["Property", "Verdict", *_SHIFT_HEADS], [_shift(each) for each in verdict.shifts])
+    if len(verdict.findings) > 1:
+        inside += table("Metrics", ["Metric", "Verdict", *_HEADS], [_finding(each) for each in verdict.findings])
     return section("gate", title, inside + _method(verdict))
 
 
@@ -62,14 +62,17 @@ def _gate_rows(verdict: Verdict) -> Iterable[tuple[str, str | None]]:
     yield "measured with", escape(verdict.conditions.describe())
 
 
-def _shift(shift: Shift) -> list[str | Keyed]:
-    tone = {"pass": "ok", "fail": "no"}.get(shift.status, "part")
+def _finding(found: Finding) -> list[str | Keyed]:
+    tone = {"pass": "ok", "fail": "no"}.get(found.status, "part")
+    counted = found.change is not None and found.low is None and found.unit in ("bytes", "count")
+    change = escape(number(found.change, "share")) if counted else _interval(found.change, found.low, found.high)
+    finest = "none" if found.unit == "ms" else "every change" if counted else "not stated"
     return [
-        escape(shift.metric),
-        f'<span class="tag {tone}">{shift.status}</span>',
-        Keyed(_interval(shift.slowdown, shift.low, shift.high), shift.slowdown),
-        Keyed(escape(number(shift.tolerance, "share")), shift.tolerance),
-        Keyed("none" if shift.resolution is None else escape(number(shift.resolution, "share")), shift.resolution),
+        escape(found.metric),
+        f'<span class="tag {tone}">{found.status}</span>',
+        Keyed(change if found.status != "unmeasured" else "not measured", found.change),
+        Keyed(escape(number(found.tolerance, "share")), found.tolerance),
+        Keyed(finest if found.resolution is None else escape(number(found.resolution, "share")), found.resolution),
     ]
 
 

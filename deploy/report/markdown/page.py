@@ -10,7 +10,7 @@ from deploy.report.schema import VERSION, FigureRow, Point, Report
 from deploy.report.text import NOTHING, change, number
 
 _MARKS = {"good": "✅", "bad": "❌", "unsure": "⚠️", "none": "ℹ️"}
-_STATUS = {"pass": "good", "fail": "bad", "inconclusive": "unsure", "unresolvable": "unsure"}
+_STATUS = {"pass": "good", "fail": "bad", "inconclusive": "unsure", "unresolvable": "unsure", "unmeasured": "unsure"}
 _MOST_POINTS, _MOST_FAILURES = 30, 20
 
 
@@ -20,7 +20,7 @@ def render(report: Report) -> str:
     parts = [
         f"## {text(report.title)}",
         f"{_MARKS[tone]} **{title}:** {text(said, 1000)}" if summary.is_measured(report) else "",
-        _shifts(report),
+        _findings(report),
         f"**{text(summary.headline(report))}**",
         _figures(report),
         _failures(report),
@@ -49,22 +49,22 @@ def _figure(row: FigureRow, notes: list[str]) -> list[str]:
     return [f"{text(row.name)}{mark}", *(text(figure) for figure in figures)]
 
 
-def _shifts(report: Report) -> str:
-    """What the gate decided of every property; of one alone the verdict says it all."""
-    shifts = report.gate.shifts if report.gate else []
-    if len(shifts) < 2:
+def _findings(report: Report) -> str:
+    """What the gate decided of every metric; of one alone the verdict says it all."""
+    findings = report.gate.findings if report.gate else []
+    if len(findings) < 2:
         return ""
     rows = [
         [
             text(each.metric),
             f"{_MARKS[_STATUS[each.status]]} {each.status}",
-            "no look was reached" if each.slowdown is None else number(each.slowdown, "share"),
+            "not measured" if each.change is None else number(each.change, "share"),
             NOTHING if each.low is None else f"{number(each.low, 'share')} to {number(each.high, 'share')}",
             number(each.tolerance, "share"),
         ]
-        for each in shifts
+        for each in findings
     ]
-    return table(["property", "verdict", "change|n", "between|n", "tolerance|n"], rows)
+    return table(["metric", "verdict", "change|n", "between|n", "tolerance|n"], rows)
 
 
 def _failures(report: Report) -> str:
