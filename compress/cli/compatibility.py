@@ -11,8 +11,7 @@ import click
 from compress.cli.console import Console
 from compress.cli.options import force_option, json_option, parse_sizes
 from compress.cli.outputs import report_outputs
-
-CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
+from compress.pipeline.compatibility import CAPABILITIES
 
 EXAMPLES = """\b
 Examples:

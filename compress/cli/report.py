@@ -22,20 +22,23 @@ Examples:
   compress report base.onnx s.onnx m.onnx l.onnx --data digits  several candidates: accuracy against latency and size
   compress report base.onnx small.onnx -o comment.md            for a pull request
   compress report base.onnx small.onnx --programs base.pt2 small.pt2
+  compress report base.onnx small.onnx --with why --with compatibility
   compress report --from report.json -o report.html -o r.md     another form of a report: nothing is measured
+  compress report --from a.json --from pi.json -o both.html     several reports as one
 """
 # What a report that was written earlier can be given; everything else is about measuring.
-RENDERING = {"source", "title", "outputs", "force", "as_json"}
+RENDERING = {"sources", "title", "outputs", "force", "as_json"}
 
 
 @click.command(short_help="Everything known about ONNX files, as one page.", epilog=EXAMPLES)
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[BASELINE CANDIDATE...]")
 @click.option(
     "--from",
-    "source",
+    "sources",
+    multiple=True,
     type=click.Path(path_type=Path),
     metavar="REPORT.json",
-    help="Write another form of this report, without measuring.",
+    help="Write another form of this report, without measuring; several become one.",
 )
 @click.option(
     "--programs",
@@ -45,6 +48,13 @@ RENDERING = {"source", "title", "outputs", "force", "as_json"}
     help="The networks the files were exported from. Default: those that the export records beside the files name.",
 )
 @click.option("--data", metavar="REF", help="Measure the accuracy of all files on this data.")
+@click.option(
+    "--with",
+    "parts",
+    multiple=True,
+    type=click.Choice(["why", "compatibility"]),
+    help="Also explain the candidate's time, or try all files in every runtime: both take a while; repeatable.",
+)
 @click.option("--title", help="Headline of the page.")
 @click.option("--max-regression", default="5%", show_default=True, callback=parse_share, help="For the gate's verdict.")
 @click.option("--runtime", default="onnxruntime-cpu", show_default=True, help="Where to run; see compress doctor.")
@@ -68,7 +78,7 @@ RENDERING = {"source", "title", "outputs", "force", "as_json"}
 @json_option
 @click.pass_context
 def command(
-    context: click.Context, files: tuple[Path, ...], source: Path | None, as_json: bool, **options: Any
+    context: click.Context, files: tuple[Path, ...], sources: tuple[Path, ...], as_json: bool, **options: Any
 ) -> None:
     """Report on CANDIDATEs against BASELINE (ONNX files that compress export wrote).
 
@@ -78,12 +88,12 @@ def command(
     compress gate to act on it.
     """
     console = Console(as_json=as_json)
-    if source is not None:
-        _render(context, files, source, options, console)
+    if sources:
+        _render(context, files, sources, options, console)
         return
     if len(files) < 2:
         raise click.UsageError("name a BASELINE and at least one CANDIDATE, or --from REPORT.json", context)
-    from compress.pipeline.report import ReportRequest, run
+    from compress.pipeline.reporting import ReportRequest, run
 
     request = ReportRequest(files[0], files[1:], **options)
     report = run(request, console)
@@ -104,7 +114,11 @@ def command(
 
 
 def _render(
-    context: click.Context, files: tuple[Path, ...], source: Path, options: dict[str, Any], console: Console
+    context: click.Context,
+    files: tuple[Path, ...],
+    sources: tuple[Path, ...],
+    options: dict[str, Any],
+    console: Console,
 ) -> None:
     from compress.pipeline.rendering import RenderRequest, run
 
@@ -119,7 +133,7 @@ def _render(
     if files or given:
         what = ", ".join(sorted(given)) or "files"
         raise click.UsageError(f"--from measures nothing: it does not go with {what}", context)
-    request = RenderRequest(source, options["title"], options["outputs"], options["force"])
+    request = RenderRequest(sources, options["title"], options["outputs"], options["force"])
     report = run(request)
     console.result(report.model_dump(mode="json"))
     for path in request.destinations:

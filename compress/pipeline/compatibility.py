@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deploy.report import Report
 
 CAPABILITY = "sm "
+CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 
 
 @dataclass(frozen=True)

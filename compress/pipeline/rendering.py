@@ -1,4 +1,4 @@
-"""A report that was written earlier, in another form: nothing is measured."""
+"""Reports that were written earlier, as one and in another form: nothing is measured."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """A report's JSON, and the files to write; the page beside it unless given."""
+    """Reports as JSON, which become one, and the files to write; the page beside the first unless given."""
 
-    report: Path
+    reports: tuple[Path, ...]
     title: str | None = None
     outputs: tuple[Path, ...] = ()
     force: bool = False
@@ -25,16 +25,16 @@ class RenderRequest:
     @property
     def destinations(self) -> tuple[Path, ...]:
         """The files to write."""
-        return self.outputs or (self.report.with_suffix(".html"),)
+        return self.outputs or (self.reports[0].with_suffix(".html"),)
 
 
 def run(request: RenderRequest) -> Report:
-    """Read, check and write the report. Raises :class:`compress.errors.InputError` before anything is written."""
-    from deploy.report import read_json
+    """Read, check, put together and write. Raises :class:`compress.errors.InputError` before anything is written."""
+    from deploy.report import merged, read_json
 
     for path in request.destinations:
         check_writable(path, overwrite=request.force)
-    report = read_json(request.report)
+    report = merged([read_json(path) for path in request.reports])
     if request.title is not None:
         report.title = request.title
     write(report, request.destinations, overwrite=request.force)

@@ -1,122 +1,22 @@
-"""Put together what the packages know separately: programs, export records and measurements become one report."""
+"""Reports of measurements, or of an explanation, alone; and how any report is written."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from compress import operators
-from compress.errors import CompressError, InputError, UnavailableError
-from compress.files import check_writable
-from compress.pipeline.evidence import Evidence, gather
-from compress.pipeline.finetuning import Metrics, TrainingOptions
-from compress.pipeline.loading import require_file
-from compress.pipeline.onnx_data import measure_onnx
-from compress.pipeline.points import of_profiles, points
+from compress.pipeline.figures import latency_rows, size_row
+from compress.pipeline.points import of_profiles
 from compress.pipeline.profile import Gauge
 from compress.pipeline.reporter import Reporter
 
 if TYPE_CHECKING:
-    from compress import Program
     from deploy import Profile
     from deploy.records import Failure
-    from deploy.report import FigureRow, LayerRow, Report, Verification
+    from deploy.report import Report
     from deploy.why import Explanation
-
-NOT_RECORDED = "no network file is known for this ONNX file (give --programs)"
-SHARES = ("top1", "top5")
-
-
-class Screen(Reporter, Gauge, Protocol):
-    """What a report needs of its caller: messages, steps and bars."""
-
-
-@dataclass(frozen=True)
-class ReportRequest:
-    """Everything that the report job needs to know. ``programs`` overrides what the export records name.
-
-    The first candidate is put beside the baseline layer by layer and in pairs; all are points of the accuracy chart.
-    """
-
-    baseline: Path
-    candidates: tuple[Path, ...]
-    programs: tuple[Path, Path] | None = None
-    data: str | None = None
-    title: str | None = None
-    max_regression: float = 0.05
-    runtime: str = "onnxruntime-cpu"
-    seconds: float = 3.0
-    budget: float = 60.0
-    threads: int = 1
-    batch: int = 1
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    seed: int = 0
-    outputs: tuple[Path, ...] = ()
-    force: bool = False
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The baseline and all candidates."""
-        return (self.baseline, *self.candidates)
-
-    @property
-    def destinations(self) -> tuple[Path, ...]:
-        """The files to write."""
-        folder = self.candidates[0].parent
-        return self.outputs or (folder / "report.html", folder / "report.json")
-
-    def conditions(self) -> dict[str, Any]:
-        """Return the options that every measurement takes."""
-        return {
-            "runtime": self.runtime,
-            "threads": self.threads,
-            "batch": self.batch,
-            "sizes": self.sizes,
-            "seed": self.seed,
-        }
-
-
-def run(request: ReportRequest, screen: Screen) -> Report:
-    """Gather, measure, decide and write. Raises :class:`compress.errors.CompressError` before anything is written."""
-    _check(request)
-    for path in request.destinations:
-        check_writable(path, overwrite=request.force)
-    networks = [*(request.programs or ()), *([None] * len(request.files))]
-    evidences = [gather(path, network, screen) for path, network in zip(request.files, networks, strict=False)]
-    accuracies = [_accuracy(request, evidence, screen) for evidence in evidences]
-    before, after = evidences[:2]
-    report = _describe(request, before, after)
-    _measure(report, request, screen)
-    pair = _of(report.profiles, before), _of(report.profiles, after)
-    report.figures = figures(before, after, accuracies[:2], pair)
-    report.points = points(evidences, accuracies, report.profiles, report.failures)
-    write(report, request.destinations, overwrite=request.force)
-    return report
-
-
-def _check(request: ReportRequest) -> None:
-    """Refuse what cannot be reported on before networks and data are loaded."""
-    for path in (*request.files, *(request.programs or ())):
-        require_file(path)
-    names = [path.name for path in request.files]
-    for path in request.files[1:]:
-        if names.count(path.name) > 1 and path.resolve() != request.baseline.resolve():
-            raise InputError(
-                "another file has the same name", where=str(path), hint="rename one: a report goes by names"
-            )
-    for path in request.files:
-        operators.library_beside(path)
-
-
-def write(report: Report, paths: Sequence[Path], *, overwrite: bool) -> None:
-    """Write ``report`` to every path; the ending decides the form."""
-    from deploy import report as reports
-
-    for path in paths:
-        reports.write(report, path, overwrite=overwrite)
 
 
 def from_profiles(profiles: Sequence[Profile], failures: Sequence[Failure] = ()) -> Report:
@@ -128,11 +28,11 @@ def from_profiles(profiles: Sequence[Profile], failures: Sequence[Failure] = ())
     names = dict.fromkeys([profile.file.name for profile in profiles] + [failure.file for failure in failures])
     return Report(
         title=f"Profile of {', '.join(names)}",
-        created=_now(),
+        created=now(),
         profiles=list(profiles),
         failures=list(failures),
         points=of_profiles(profiles),
-        figures=[_size_row(pair[0].file.size, pair[1].file.size), *_latency_rows(*pair)] if pair else [],
+        figures=[size_row(pair[0].file.size, pair[1].file.size), *latency_rows(*pair)] if pair else [],
         environment=profiles[0].environment if profiles else None,
         missing={
             "source": "compress profile measures files; compress report also tells how they were made",
@@ -148,7 +48,7 @@ def from_explanation(found: Explanation) -> Report:
 
     return Report(
         title=f"Why {found.new.name} is as fast as it is against {found.base.name}",
-        created=_now(),
+        created=now(),
         figures=[
             FigureRow(name="file size", unit="bytes", before=found.base.size, after=found.new.size),
             FigureRow(
@@ -176,197 +76,18 @@ def from_explanation(found: Explanation) -> Report:
     )
 
 
-def figures(
-    before: Evidence,
-    after: Evidence,
-    accuracies: Sequence[Metrics | None],
-    profiles: tuple[Profile | None, Profile | None],
-) -> list[FigureRow]:
-    """Return MACs, parameters, file size, accuracy and latency before and after."""
-    sizes = [
-        profile.file.size if profile else evidence.onnx.stat().st_size
-        for evidence, profile in zip((before, after), profiles, strict=True)
-    ]
-    return [
-        *_count_rows(before.program, after.program),
-        _size_row(*sizes),
-        *_accuracy_rows(*accuracies),
-        *_latency_rows(*profiles),
-    ]
+class Screen(Reporter, Gauge, Protocol):
+    """What a report needs of its caller: messages, steps and bars."""
 
 
-def _describe(request: ReportRequest, before: Evidence, after: Evidence) -> Report:
-    from deploy.report import Report, StepRow
+def write(report: Report, paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Write ``report`` to every path; the ending decides the form."""
+    from deploy import report as reports
 
-    info = after.program.info if after.program else None
-    layers = info.metrics.get("pruning", {}).get("layers", []) if info else []
-    criterion = ((info.plan or {}).get("settings") or {}).get("criterion", "the plan") if info else None
-    report = Report(
-        title=request.title or _title(request),
-        created=_now(),
-        source=before.source(),
-        result=after.source(),
-        steps=[StepRow.model_validate(step.model_dump()) for step in info.provenance] if info else [],
-        layers=[_layer_row(row, f"ranked lowest by {criterion}") for row in layers],
-        verification=_once([*before.verification(), *after.verification()]),
-        engines=[*before.engines(), *after.engines()],
-    )
-    if not report.steps:
-        report.missing["steps"] = NOT_RECORDED
-    if not report.layers:
-        report.missing["layers"] = _no_layers(after.program)
-    if not report.verification:
-        report.missing["verification"] = "no export record beside the ONNX files"
-    if not report.engines:
-        report.missing["engines"] = "no TensorRT engine was exported with these files (compress export --trt)"
-    return report
+    for path in paths:
+        reports.write(report, path, overwrite=overwrite)
 
 
-def _no_layers(program: Program | None) -> str:
-    if program is None:
-        return NOT_RECORDED
-    if program.masks:
-        return "no width was cut: weights were set to zero alone (compress inspect says where)"
-    return "the network was not pruned by this tool"
-
-
-def _once(found: Sequence[Verification]) -> list[Verification]:
-    """Both records have the evidence for what the files have in common."""
-    return list({(item.artifact, item.sha256): item for item in found}.values())
-
-
-def _layer_row(row: Mapping[str, Any], why_cut: str) -> LayerRow:
-    from deploy.report import LayerRow
-
-    layer = LayerRow.model_validate(row)
-    if layer.status == "pruned" and layer.reason is None and layer.width_before and layer.width_after:
-        layer.reason = f"{layer.width_before - layer.width_after} channels {why_cut}"
-    return layer
-
-
-def _title(request: ReportRequest) -> str:
-    more = len(request.candidates) - 1
-    others = f" and {more} more {'file' if more == 1 else 'files'}" if more else ""
-    return f"{request.candidates[0].name}{others} against {request.baseline.name}"
-
-
-def _measure(report: Report, request: ReportRequest, screen: Screen) -> None:
-    """Measure all files, whatever one of them does; the first two also in pairs.
-
-    Raises:
-        InputError, UnavailableError: no file could be measured at all.
-    """
-    import deploy
-
-    files = list(dict.fromkeys(path.resolve() for path in request.files))
-    with screen.bar(f"measuring {len(files)} files") as progress:
-        measured = deploy.measure(
-            files,
-            runtimes=[request.runtime],
-            threads=[request.threads],
-            batches=[request.batch],
-            sizes=request.sizes,
-            seconds=request.seconds,
-            seed=request.seed,
-            operators=True,
-            progress=progress,
-        )
-    if not measured.profiles:
-        raise _error(measured.failures[0])
-    report.profiles, report.failures = measured.profiles, measured.failures
-    report.environment = report.profiles[0].environment
-    failed = {failure.file for failure in measured.failures}
-    pair = request.baseline, request.candidates[0]
-    broken = [path.name for path in pair if path.name in failed]
-    if broken:
-        reason = f"{' and '.join(dict.fromkeys(broken))} could not be measured"
-        report.missing |= {"comparison": reason, "gate": reason}
-        return
-    with screen.bar("comparing them in pairs") as progress:
-        report.comparison = deploy.compare(*pair, progress=progress, **request.conditions())
-    with screen.bar("gate") as progress:
-        report.gate = deploy.gate(
-            *pair,
-            max_regression=request.max_regression,
-            budget=request.budget,
-            progress=progress,
-            **request.conditions(),
-        )
-
-
-def _of(profiles: Sequence[Profile], evidence: Evidence) -> Profile | None:
-    return next((profile for profile in profiles if profile.file.name == evidence.onnx.name), None)
-
-
-def _error(failure: Failure) -> CompressError:
-    kind = UnavailableError if failure.kind == "unavailable" else InputError
-    where = None if failure.kind == "unavailable" else failure.file
-    return kind(failure.reason, where=where, hint=failure.hint)
-
-
-def _accuracy(request: ReportRequest, evidence: Evidence, screen: Screen) -> Metrics | None:
-    """Measured on the deployment file where data is given, else what the network's file recorded."""
-    if request.data is None:
-        return evidence.recorded_accuracy()
-    return measure_onnx(evidence.onnx, request.data, TrainingOptions(), screen) | {"data": request.data}
-
-
-def _count_rows(before: Program | None, after: Program | None) -> list[FigureRow]:
-    from deploy.report import FigureRow
-
-    counts = [program.count() if program else None for program in (before, after)]
-    missing = None if all(counts) else NOT_RECORDED
-    sliced, removed = "batch 1, after slicing", "batch 1, zeros counted as removed: no measure of time"
-    rows = [("MACs", "macs", sliced), ("parameters", "params", sliced)]
-    if after is not None and after.masks:
-        rows += [("MACs counting zeros", "nonzero_macs", removed), ("parameters not zero", "nonzero_params", removed)]
-    return [
-        FigureRow(
-            name=name,
-            unit="count",
-            before=getattr(counts[0], attribute, None),
-            after=getattr(counts[1], attribute, None),
-            conditions=conditions,
-            missing=missing,
-        )
-        for name, attribute, conditions in rows
-    ]
-
-
-def _accuracy_rows(before: Metrics | None, after: Metrics | None) -> list[FigureRow]:
-    from deploy.report import FigureRow
-
-    if before is None or after is None:
-        missing = "accuracy unknown: no data given"
-        return [FigureRow(name="accuracy", unit="share", better="higher", missing=missing)]
-    numbers = [
-        name for name, value in after.items() if isinstance(value, float) and isinstance(before.get(name), float)
-    ]
-    conditions = f"on {after['data']}" if "data" in after else None
-    return [
-        FigureRow(
-            name=f"accuracy ({name})" if name in SHARES else name,
-            unit="share" if name in SHARES else "",
-            before=before[name],
-            after=after[name],
-            better="lower" if name == "loss" else "higher",
-            conditions=conditions,
-        )
-        for name in numbers
-    ]
-
-
-def _size_row(before: int, after: int) -> FigureRow:
-    from deploy.report import FigureRow
-
-    return FigureRow(name="file size", unit="bytes", before=before, after=after)
-
-
-def _latency_rows(before: Profile | None, after: Profile | None) -> list[FigureRow]:
-    from deploy.report import latency_rows
-
-    return latency_rows(before, after)
-
-
-def _now() -> str:
+def now() -> str:
+    """Return the time that a report is dated with: ISO 8601, in UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

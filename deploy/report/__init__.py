@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploy.report.files import read_json, render_html, render_markdown, write, write_html, write_json, write_markdown
+from deploy.report.merging import merged
 from deploy.report.rows import latency_rows
 from deploy.report.schema import (
     VERSION,
@@ -11,6 +12,7 @@ from deploy.report.schema import (
     LayerRow,
     Point,
     Report,
+    Section,
     Source,
     StepRow,
     Verification,
@@ -23,10 +25,12 @@ __all__ = [
     "LayerRow",
     "Point",
     "Report",
+    "Section",
     "Source",
     "StepRow",
     "Verification",
     "latency_rows",
+    "merged",
     "read_json",
     "render_html",
     "render_markdown",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from deploy.compatibility.records import Cell, Matrix
 from deploy.report.text import NOTHING
 
+_CAPABILITY = "sm "
 TONES = {
     "runs": "ok",
     "runs in part": "part",
@@ -36,7 +38,7 @@ def lines(matrix: Matrix) -> list[Line]:
     """Return the matrix line by line. A cell that was not recorded says so: none is blank."""
     known = {(cell.runtime, cell.device, cell.file): cell for cell in matrix.cells}
     places = dict.fromkeys((cell.runtime, cell.device) for cell in matrix.cells)
-    return [
+    every = [
         Line(
             runtime,
             device,
@@ -44,6 +46,22 @@ def lines(matrix: Matrix) -> list[Line]:
         )
         for runtime, device in places
     ]
+    return _together(every)
+
+
+def _together(every: list[Line]) -> list[Line]:
+    """Compute capabilities of which the same is said of every file share a line."""
+    found: dict[str, Line] = {}
+    for line in every:
+        if not line.device.startswith(_CAPABILITY):
+            found[f"{line.runtime}\n{line.device}"] = line
+            continue
+        said = json.dumps([cell.model_dump(mode="json", exclude={"device"}) for cell in line.cells])
+        known = found.get(f"{line.runtime}\n{said}")
+        number = line.device.removeprefix(_CAPABILITY)
+        device = f"{known.device}, {number}" if known else line.device
+        found[f"{line.runtime}\n{said}"] = Line(line.runtime, device, line.cells)
+    return list(found.values())
 
 
 def facts(cell: Cell) -> list[str]:

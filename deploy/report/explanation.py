@@ -6,9 +6,10 @@ from deploy.report.charts import Figure, title
 from deploy.report.markup import Keyed, chart, definitions, missing, section, table
 from deploy.report.schema import Report
 from deploy.report.text import NOTHING, code, escape, label, number
-from deploy.why.records import Explanation, Peak, Row, Side
+from deploy.why.records import Advice, Explanation, Peak, Row, Side
 
 _MOST_BARS = 24
+_MOST_NAMES = 6
 _HEADS = ["Layer", "Before|n", "After|n", "Change|n", "MACs|n", "Width|n", "Bound by", "Remarks"]
 
 
@@ -17,7 +18,7 @@ def why_html(report: Report, drawn: dict[str, Figure]) -> str:
     heading, why = "Why it is as fast as it is", report.why
     if why is None:
         return section("why", heading, missing(report, "why", "not explained (compress why)", name="explanation"))
-    inside = f"<p>{escape(why.verdict)}</p>{_advice(why)}"
+    inside = f"<p>{escape(why.verdict)}</p>{_advice(why)}{_weighed(why)}{_causes(why)}"
     inside += chart(drawn, "chart-why", "Time by layer, before and after", _bars(why))
     inside += chart(drawn, "chart-why-roofline", "Time against MACs; line: what this machine can reach", _roofline(why))
     inside += table("Layers side by side", _HEADS, [_row(row) for row in why.rows])
@@ -30,11 +31,45 @@ def _advice(why: Explanation) -> str:
     if not why.advice:
         return '<p class="absent">no change was found that would pay</p>'
     items = "".join(
-        f"<li><strong>{escape(each.change)}</strong> {escape(each.because)} "
-        f'<span class="tag">saves at most {escape(number(each.saves, "ms"))}</span></li>'
+        f"<li><strong>{escape(each.change)}</strong><br>{escape(each.because)}<br>"
+        f'<span class="tag{" ok" if each.measured is not None else ""}">{escape(saving(each))}</span>'
+        f"{f'<small> {escape(each.how)}</small>' if each.how else ''}</li>"
         for each in why.advice
     )
     return f'<h3>What would pay most</h3><ol class="advice">{items}</ol>'
+
+
+def saving(advice: Advice) -> str:
+    """Return what a change saves, and whether that was measured, as plain text."""
+    if advice.measured is None:
+        return f"estimated: at most {number(advice.saves, 'ms')}"
+    between = "" if advice.low is None or advice.high is None else f" ({advice.low:.3g} to {advice.high:.3g})"
+    return f"measured: {number(advice.measured, 'ms')}{between}"
+
+
+def _causes(why: Explanation) -> str:
+    """Where the time went that fewer MACs should have saved."""
+    if not why.causes:
+        return ""
+    rows: list[list[str | Keyed]] = [
+        [
+            escape(each.name),
+            Keyed(escape(number(each.milliseconds, "ms")), each.milliseconds),
+            ", ".join(map(code, each.rows[:_MOST_NAMES]))
+            + (f" and {len(each.rows) - _MOST_NAMES} more" if len(each.rows) > _MOST_NAMES else "")
+            or NOTHING,
+        ]
+        for each in why.causes
+    ]
+    said = '<p class="note">What fewer MACs should have saved and did not; below zero: more was saved than that.</p>'
+    return f"<h3>Where the time went</h3>{said}{table('Causes', ['Cause', 'Time|n', 'From'], rows)}"
+
+
+def _weighed(why: Explanation) -> str:
+    if not why.considered:
+        return ""
+    items = "".join(f"<li>{escape(each)}</li>" for each in why.considered)
+    return f"<details><summary>What was weighed and would not pay</summary><ul>{items}</ul></details>"
 
 
 def _row(row: Row) -> list[str | Keyed]:

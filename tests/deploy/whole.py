@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploy import report
 from deploy.compatibility.records import Cell, Matrix
 from deploy.records import Failure, OperatorTime, Profile, Quantile, SensorSample
-from deploy.why.records import Advice, Explanation, Peak, Row, Side
+from deploy.why.records import Advice, Cause, Explanation, Peak, Row, Side
 from tests.deploy.conftest import HOSTILE
 
 ACCURACIES = (0.95, 0.94, 0.90, 0.96)
@@ -98,7 +98,12 @@ def why(base: Profile, new: Profile, hostile: str) -> Explanation:
         verdict=f"It is faster. {hostile}",
         rows=rows,
         extras={hostile: [hostile], "b.onnx": []},
-        advice=[Advice(change=f"Do this {hostile}", because=hostile, saves=0.1)],
+        advice=[
+            Advice(change=f"Do this {hostile}", because=hostile, saves=0.1, how=hostile),
+            Advice(change="Or this", because="it is so", saves=0.25, measured=0.25, low=0.2, high=0.3),
+        ],
+        causes=[Cause(name=hostile, milliseconds=-0.1, rows=[hostile] * 9)],
+        considered=[hostile],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from deploy.records import Profile
+from deploy.report.explanation import saving
 from deploy.report.markdown.text import code, folded, table, text
 from deploy.report.schema import LayerRow, Report
 from deploy.report.text import NOTHING, change, number, value_text
@@ -23,7 +24,7 @@ def _why(report: Report) -> str:
     if why is None:
         return ""
     advice = "\n".join(
-        f"{index}. {text(each.change)}: {text(each.because)} (saves at most {number(each.saves, 'ms')})"
+        f"{index}. {text(each.change)}: {text(each.because)} ({text(saving(each))})"
         for index, each in enumerate(why.advice, 1)
     )
     longest = sorted(

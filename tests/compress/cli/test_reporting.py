@@ -86,6 +86,28 @@ def test_an_earlier_report_is_written_in_another_form_without_measuring(cli: Cli
     cli("report", "--from", written).refused("old.html", "--force")
 
 
+def test_several_earlier_reports_become_one(cli: Cli, written: Path, onnx: Path) -> None:
+    assert cli("compatibility", onnx, "--runtime", "onnxruntime-cpu", "--no-compile", "-o", "matrix.json").code == 0
+    ended = cli("report", "--from", written, "--from", "matrix.json", "-o", "both.json", "-o", "both.html")
+    assert ended.code == 0, ended.err
+    both = read_json("both.json")
+    assert both.profiles == read_json(written).profiles
+    assert both.matrix == read_json("matrix.json").matrix
+    assert "matrix" not in both.missing
+    cli("report", "--from", written, "--from", "none.json", "-o", "x.html").refused("none.json")
+
+
+@pytest.mark.slow
+def test_parts_that_take_long_are_had_on_request(cli: Cli, pair: tuple[Path, Path]) -> None:
+    ended = cli("report", *pair, *QUICK, "--with", "why", "-o", "r.json")
+    assert ended.code == 0, ended.err
+    report = read_json("r.json")
+    assert report.why is not None
+    assert report.why.new.name == "net.pruned.onnx"
+    assert report.why.rows
+    assert report.missing["matrix"] == "not asked for (--with compatibility)"
+
+
 def test_what_is_no_report_is_refused_before_anything_is_written(cli: Cli, written: Path) -> None:
     text = written.read_text()
     Path("cut.json").write_text(text[: len(text) // 2])
