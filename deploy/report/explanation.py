@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from deploy.report.charts import Figure, title
 from deploy.report.markup import Keyed, chart, definitions, missing, section, table
 from deploy.report.schema import Report
@@ -197,20 +199,35 @@ def _roofline(why: Explanation) -> Figure | None:
         )
     if not every or why.peak.macs <= 0:
         return None
-    traces.append(_limit(why.peak, min(every), max(every)))
+    traces.append(_limit(why.peak, _overhead(why), min(every), max(every)))
     layout = {
         "height": 360,
         "margin": {"l": 65, "r": 15, "t": 30, "b": 50},
         "hovermode": "closest",
-        "xaxis": {"title": title("MACs (log)"), "type": "log", "exponentformat": "SI", "dtick": 1},
-        "yaxis": {"title": title("ms in a run (log)"), "type": "log", "exponentformat": "none", "automargin": True},
+        "xaxis": {"title": title("MACs (log)"), "type": "log", "exponentformat": "SI", "dtick": "D2"},
+        "yaxis": {
+            "title": title("ms in a run (log)"),
+            "type": "log",
+            "exponentformat": "none",
+            "dtick": "D2",
+            "automargin": True,
+        },
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
         "showlegend": True,
     }
     return {"data": traces, "layout": layout}
 
 
-def _limit(peak: Peak, low: float, high: float) -> Figure:
+def _overhead(why: Explanation) -> float:
+    """Milliseconds of an operator with next to nothing to do, of the kind that most layers with MACs are."""
+    kinds = Counter(
+        side.kinds[0] for row in why.rows for side in (row.base, row.new) if side and side.macs and side.kinds
+    )
+    kind = kinds.most_common(1)[0][0] if kinds else ""
+    return why.peak.overheads.get(kind, why.peak.overhead)
+
+
+def _limit(peak: Peak, overhead: float, low: float, high: float) -> Figure:
     steps = 40
     xs = [low * (high / low) ** (index / steps) for index in range(steps + 1)] if high > low else [low / 2, low * 2]
     return {
@@ -218,7 +235,7 @@ def _limit(peak: Peak, low: float, high: float) -> Figure:
         "mode": "lines",
         "name": "peak and overhead",
         "x": xs,
-        "y": [peak.overhead + macs / peak.macs * 1000 for macs in xs],
+        "y": [overhead + macs / peak.macs * 1000 for macs in xs],
         "line": {"color": "$third", "width": 1.5, "dash": "dash"},
         "hoverinfo": "skip",
     }

@@ -120,6 +120,34 @@ def test_failures_and_what_does_not_run_are_not_folded_away() -> None:
     assert "| r | cpu | ✅ runs | ▫️ not tested here |" in unfolded
     assert "| r | sm 8.6 | ▫️ not tested here | ❌ refused |" in unfolded
     assert "no Foo" in said
+    assert "not tested here" not in unfolded.partition("| r | sm 8.6")[2].partition("refused |")[2]
+
+
+def test_what_is_so_for_all_files_is_said_once() -> None:
+    cells = [
+        Cell.model_validate(
+            {
+                "file": file,
+                "runtime": runtime,
+                "device": device,
+                "outcome": outcome,
+                "reason": f"because of {runtime}",
+            }
+        )
+        for file in ("a.onnx", "b.onnx")
+        for runtime, device, outcome in (
+            ("one", "gpu", "not tested here"),
+            ("two", "sm 8.6", "compiles"),
+            ("two", "sm 8.9", "compiles"),
+            ("two", "sm 7.5", "refused"),
+        )
+    ]
+    said = report.render_markdown(report.Report(title="t", matrix=Matrix(cells=cells)))
+    assert "Not tested here: one (gpu)." in said
+    assert "| two | sm 8.6, 8.9 | 🟡 compiles | 🟡 compiles |" in said
+    assert "| two | sm 7.5 | ❌ refused | ❌ refused |" in said
+    assert said.count("because of one") == 1
+    assert "| all | two on sm 7.5 | refused | because of two |" in said
 
 
 def test_two_thousand_layers_fit_into_a_comment() -> None:
