@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 LAYER = "compress.layer"
 BATCH = "batch"
+_NOWHERE = "_empty_nn_module_stack"
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -45,8 +46,8 @@ def _layer_of(node: ir.Node) -> str:
     scopes = node.metadata_props.get(_SCOPES)
     if scopes is None:
         return ""
-    # The last scope is the operator itself.
-    return next((scope for scope in reversed(ast.literal_eval(scopes)[:-1]) if scope), "")
+    # The last scope is the operator itself. What torch put in itself, such as the batch's size, is in no module.
+    return next((scope for scope in reversed(ast.literal_eval(scopes)[:-1]) if scope and _NOWHERE not in scope), "")
 
 
 def _owner(node: ir.Node) -> str:

@@ -90,11 +90,12 @@ class OnnxRuntime(Runtime):
         if self.provider != CPU:
             onnxruntime.set_default_logger_severity(4)  # that a provider cannot be made is said below, with its reason
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=chosen)
+            # It would otherwise try again on the CPU, here and when a run fails, and say so on standard output only.
+            session = onnxruntime.InferenceSession(str(path), options, providers=chosen, enable_fallback=0)
         except Exception as error:  # its exception classes share no narrower base
+            if self.provider != CPU and onnxruntime_probe.why_not(self.provider) is not None:
+                raise self._cannot_start() from error
             raise InputError(f"ONNX Runtime cannot load it ({first_line(error)})", where=str(path)) from error
-        # It would otherwise make a new session on the CPU when a run fails, and say nothing.
-        session.disable_fallback()
         if self.provider not in session.get_providers():
             raise self._cannot_start()
         return session
@@ -135,6 +136,15 @@ class OnnxRuntimeSession(Session):
     def operator_times(self, feeds: Mapping[str, Array], *, runs: int = 20) -> list[OperatorTiming]:
         if runs < 1:
             raise InputError(f"{runs} runs were asked for", hint="give 1 or more")
+        try:
+            return self._profiled(feeds, runs)
+        except (OSError, ValueError, KeyError) as error:
+            raise UnavailableError(
+                f"ONNX Runtime's profile cannot be written or read ({first_line(error)})",
+                hint="see whether the folder for temporary files is full; TMPDIR names another one",
+            ) from error
+
+    def _profiled(self, feeds: Mapping[str, Array], runs: int) -> list[OperatorTiming]:
         with tempfile.TemporaryDirectory(prefix="compress-operators-") as folder:
             home = Path(folder)
             session = self._runtime.open(
@@ -166,8 +176,10 @@ class OnnxRuntimeSession(Session):
         """The graph that ONNX Runtime makes of the file; None where a provider compiled parts of it."""
         try:
             self._runtime.open(self.path, self._threads, optimized_model_filepath=str(path))
-        except InputError:
-            return None
+        except InputError as error:
+            if self._runtime.provider != CPU:
+                return None
+            raise UnavailableError(f"the graph that ONNX Runtime made cannot be written: {error.what}") from error
         return onnx_graph.read(path)
 
     def _named(self, timed: Sequence[onnxruntime_trace.Timed], made: onnx_graph.Graph | None) -> list[OperatorTiming]:

@@ -6,6 +6,7 @@ https://docs.nvidia.com/deeplearning/tensorrt/latest/_static/python-api
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,9 @@ class TensorrtBase(Runtime):
     """What to install for it."""
 
     def why_not(self) -> str | None:
+        # Importing it takes a while, and without a GPU it is of no use.
+        if any(importlib.util.find_spec(module) for module in self.modules) and cuda.why_no_gpu() is not None:
+            return cuda.why_no_gpu()
         try:
             self.api()
         except UnavailableError as error:

@@ -70,6 +70,22 @@ def test_linear_layers_on_tokens_keep_their_layer(tmp_path: Path) -> None:
     assert not [name for name in layers if "LayerNorm" in name]
 
 
+def test_what_the_exporter_puts_in_itself_belongs_to_no_layer(tmp_path: Path) -> None:
+    class Classed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token = nn.Parameter(torch.randn(1, 1, 8))
+            self.fc = nn.Linear(8, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1))
+
+    artifact = exporters.to_onnx(compress.capture(Classed(), (torch.randn(2, 5, 8),)), tmp_path / "net.onnx")
+    names = [node.name for node in onnx.load(artifact.path).graph.node]
+    assert "Shape" in names
+    assert set(artifact.metadata["layers"].values()) == {"fc"}
+
+
 def test_several_inputs_and_outputs_keep_their_names(tmp_path: Path) -> None:
     """An output may share its name with an inner value, be given twice, or be an input itself."""
     program = networks.two_in_two_out()

@@ -90,6 +90,27 @@ def test_nothing_is_left_behind_by_profiling(tmp_path: Path, monkeypatch: pytest
     assert not list((tmp_path / "temporary").iterdir())
 
 
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = convolutional(8).save(tmp_path / "net.onnx")
+    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
+    with pytest.raises(UnavailableError, match="profile cannot be written") as raised:
+        times(path, height=16, width=16)
+    assert "TMPDIR" in str(raised.value)
+
+
+def test_a_torn_profile_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = convolutional(8).save(tmp_path / "net.onnx")
+    read = onnxruntime_trace.read
+
+    def torn(trace: Path, *, skipped: int) -> list[onnxruntime_trace.Timed]:
+        trace.write_bytes(trace.read_bytes()[:1000])
+        return read(trace, skipped=skipped)
+
+    monkeypatch.setattr(onnxruntime_trace, "read", torn)
+    with pytest.raises(UnavailableError, match="profile cannot be written or read"):
+        times(path, height=16, width=16)
+
+
 class Absent(OnnxRuntime):
     """A provider that this package of ONNX Runtime names but does not have."""
 
