@@ -14,6 +14,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+from deploy import machine
+
 _ZONES = ("cpu", "pkg", "soc", "cluster", "package", "core")
 _MONITORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "scpi_sensors")
 _HEAT = 0x20 | 0x40  # NVML's reasons for a low clock: thermal, by software and by hardware
@@ -148,6 +150,21 @@ class GpuSensors(Sensors):
 
     def absence(self) -> str:
         return self._reason
+
+
+def sensors_of(provider: str) -> Sensors:
+    """Return the sensors of the processor that a runtime's ``provider`` computes on."""
+    return GpuSensors() if _on_gpu(provider) else CpuSensors()
+
+
+def device_of(provider: str) -> str:
+    """Return the name of the processor that a runtime's ``provider`` computes on."""
+    name = GpuSensors().name() if _on_gpu(provider) else None
+    return name or machine.processor()
+
+
+def _on_gpu(provider: str) -> bool:
+    return any(word in provider.lower() for word in ("cuda", "tensorrt"))
 
 
 def _there(paths: Any) -> list[Path]:

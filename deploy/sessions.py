@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress.errors import InputError
-from deploy import environment, runtimes
+from deploy import runtimes
 from deploy.feeds import make_feeds
 from deploy.modelfile import inspect
 from deploy.records import Conditions, ModelFile
 from deploy.runtimes.base import Array, Runtime, Session
+from deploy.sensors import device_of
 from deploy.timing import Call
 
 INPUTS_TEXT = "made up from the declared inputs: standard normal floats, integers and booleans of 0 and 1"
@@ -74,7 +75,7 @@ def open_bench(path: str | os.PathLike[str], request: Request, file: ModelFile |
         precision=known.precision,
         threads=said.threads,
         batch=request.batch,
-        device=environment.processor(),
+        device=device_of(said.provider),
         inputs={name: f"{array.dtype}{list(array.shape)}" for name, array in feeds.items()},
         settings=dict(said.settings),
     )

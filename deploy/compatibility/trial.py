@@ -11,9 +11,9 @@ import numpy as np
 from compress.errors import CompressError, UnavailableError
 from deploy import runtimes
 from deploy.feeds import make_feeds
-from deploy.runner.tasks import device_of
 from deploy.runner.worker import Reporter
 from deploy.runtimes.base import Array, Session
+from deploy.sensors import device_of
 
 RUN = "deploy.compatibility.trial:run"
 LOAD_EACH = "deploy.compatibility.trial:load_each"

@@ -14,6 +14,7 @@ from deploy.duet.contest import Contest, Terms
 from deploy.feeds import make_feeds
 from deploy.runner.worker import Reporter
 from deploy.runtimes.base import Array, Runtime, Session
+from deploy.sensors import device_of
 from deploy.timing import Call, Observer
 
 
@@ -61,7 +62,7 @@ def _try(
         sessions.append(session)
     said = sessions[0].describe()
     description = {**dataclasses.asdict(said), "settings": dict(said.settings)}
-    return feeds, {"description": description, "inputs": told[0], "device": machine.processor()}
+    return feeds, {"description": description, "inputs": told[0], "device": device_of(said.provider)}
 
 
 def _load(runtime: Runtime, path: Path, threads: int, feeds: Mapping[str, Array]) -> Call:

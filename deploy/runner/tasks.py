@@ -15,7 +15,7 @@ from deploy import machine, runtimes
 from deploy.feeds import make_feeds
 from deploy.runner.worker import Reporter
 from deploy.runtimes.base import Array, Session
-from deploy.sensors import CpuSensors, GpuSensors, Sensors
+from deploy.sensors import Sensors, device_of, sensors_of
 from deploy.timing import Observer, interleaved, warm_up
 
 _RUNS = 5  # of a probe, until the peak of memory is taken
@@ -23,7 +23,6 @@ _FEWEST_ROUNDS = 5
 _MOST_ROUNDS = 20_000
 _WARMING = 0.5  # share of the time after which warm-up is over at the latest
 _SENSED = 0.25  # seconds between two samples of the sensors
-_ON_GPU = ("cuda", "tensorrt")
 
 
 def describe(_arguments: Mapping[str, Any], _reporter: Reporter) -> dict[str, Any]:
@@ -105,7 +104,7 @@ def together(arguments: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]
     around = machine.facts()
     seconds, seed = arguments["seconds"] * len(calls), arguments["seed"]
     warmth = warm_up(calls, limit=seconds, seed=seed, observer=_Watch(reporter, "warming up", 0.0, _WARMING))
-    sensors = _sensors(provider)
+    sensors = sensors_of(provider)
     watch = _Watch(reporter, "measuring", _WARMING, 1.0, sensors)
     series = interleaved(calls, seconds=seconds, fewest=_FEWEST_ROUNDS, most=_MOST_ROUNDS, seed=seed, observer=watch)
     watch.sense()
@@ -165,20 +164,6 @@ class _Watch(Observer):
 
 def _feeds(session: Session, arguments: Mapping[str, Any]) -> dict[str, Array]:
     return make_feeds(session, batch=arguments["batch"], sizes=arguments["sizes"], seed=arguments["seed"])
-
-
-def _on_gpu(provider: str) -> bool:
-    return any(word in provider.lower() for word in _ON_GPU)
-
-
-def _sensors(provider: str) -> Sensors:
-    return GpuSensors() if _on_gpu(provider) else CpuSensors()
-
-
-def device_of(provider: str) -> str:
-    """Return the name of what a provider runs on."""
-    name = GpuSensors().name() if _on_gpu(provider) else None
-    return name or machine.processor()
 
 
 def peak_memory() -> int | None:

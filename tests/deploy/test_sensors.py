@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import deploy
-from deploy.sensors import CpuSensors, GpuSensors
+from deploy import machine
+from deploy.sensors import CpuSensors, GpuSensors, device_of, sensors_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the layout is Linux's")
 
@@ -91,3 +92,15 @@ def test_a_profile_has_samples_or_the_reason_why_not(net: Path) -> None:
     else:
         assert profile.sensors == []
         assert profile.no_sensors
+
+
+@pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "TensorrtExecutionProvider", "TensorRT for RTX"])
+def test_what_runs_on_a_gpu_is_sensed_there(provider: str) -> None:
+    assert isinstance(sensors_of(provider), GpuSensors)
+    assert device_of(provider) == (GpuSensors().name() or machine.processor())
+
+
+@pytest.mark.parametrize("provider", ["CPUExecutionProvider", "XnnpackExecutionProvider", "CPU"])
+def test_what_runs_on_the_processor_is_sensed_there(provider: str) -> None:
+    assert isinstance(sensors_of(provider), CpuSensors)
+    assert device_of(provider) == machine.processor()
