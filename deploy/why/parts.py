@@ -37,6 +37,8 @@ ACTIVATIONS = frozenset(
 )
 FAR = 0.1
 """An operator that reaches less of the nearest roof than this is bound by none of them, but by how it is computed."""
+CALLED = 0.4
+"""Of its time has to be the call of an operator that is said to be bound by that."""
 _BLOCKED = "_nchwc"
 
 
@@ -105,11 +107,9 @@ def _part(name: str, operators: Sequence[OperatorTiming], graph: Graph, peak: Pe
     works = [costs.work(nodes, graph) if nodes else costs.NOTHING_KNOWN for nodes in protos]
     milliseconds = sum(operator.milliseconds for operator in operators)
     total = costs.add(works)
-    bound, limit = _nearest(works, protos, peak, resident)
-    attained = min(1.0, limit / milliseconds) if limit is not None and milliseconds > 0 else None
-    if attained is not None and attained < FAR:
-        bound = "unknown"
-    if limit is None and all(operator.kind in COPIES for operator in operators):
+    roofs = _roofs(works, protos, peak, resident)
+    bound, attained = _nearest(roofs, milliseconds)
+    if roofs is None and all(operator.kind in COPIES for operator in operators):
         # How much the runtime's own copies move is not told, but they do nothing else.
         bound = "overhead" if milliseconds < 2 * len(operators) * peak.overheads.get("other", 0.0) else "memory"
     side = Side(
@@ -126,20 +126,32 @@ def _part(name: str, operators: Sequence[OperatorTiming], graph: Graph, peak: Pe
     return Part(name, tuple(operators), tuple(node for nodes in protos for node in nodes), total, side, graph)
 
 
-def _nearest(
+def _roofs(
     works: Sequence[costs.Work], protos: Sequence[Sequence[onnx.NodeProto]], peak: Peak, resident: int
-) -> tuple[Bound, float | None]:
-    """Which roof these operators are nearest to, and the milliseconds that they cannot be below."""
+) -> dict[Bound, float] | None:
+    """The milliseconds that these operators cannot be below, by what they need them for; ``None`` if not known."""
     compute = memory = overhead = 0.0
     for work, nodes in zip(works, protos, strict=True):
         if work.macs is None or work.weights is None or work.activations is None:
-            return "unknown", None
+            return None
         compute += work.macs / peak.macs * 1e3
         memory += work.activations / rate_of(work.activations, peak) * 1e3
         memory += work.weights / rate_of(resident, peak) * 1e3
         overhead += peak.overheads.get(_class(nodes), peak.overhead)
-    roofs: dict[Bound, float] = {"compute": compute, "memory": memory, "overhead": overhead}
-    return max(roofs, key=lambda bound: roofs[bound]), max(compute, memory) + overhead
+    return {"compute": compute, "memory": memory, "overhead": overhead}
+
+
+def _nearest(roofs: dict[Bound, float] | None, milliseconds: float) -> tuple[Bound, float | None]:
+    """Which roof they are nearest to, and the share of it that they reach."""
+    if roofs is None or milliseconds <= 0:
+        return "unknown", None
+    attained = min(1.0, (max(roofs["compute"], roofs["memory"]) + roofs["overhead"]) / milliseconds)
+    if attained < FAR:
+        return "unknown", attained
+    nearest = max(roofs, key=lambda bound: roofs[bound])
+    if nearest == "overhead" and roofs["overhead"] < CALLED * milliseconds:
+        nearest = "compute" if roofs["compute"] >= roofs["memory"] else "memory"
+    return nearest, attained
 
 
 def _class(nodes: Sequence[onnx.NodeProto]) -> str:

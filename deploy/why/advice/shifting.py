@@ -17,6 +17,7 @@ from deploy.why.widths import Width
 _POOR = 0.5  # of the milliseconds that a layer's MACs promised: what saved less was not worth the cut
 _LEAST = 0.6  # of its channels: no width is cut further than this for the trial
 _STEPS = 12
+_GRANULARITIES = (32, 16, 8, 4, 2)
 
 
 class ShiftedCut(Adviser):
@@ -33,7 +34,7 @@ class ShiftedCut(Adviser):
         good = [width for width in cut if returns[width.name] >= _POOR and _is_bound_by_compute(case, width)]
         if not poor or not good:
             return
-        sizes = _balanced(case.graphs[1], list(new.values()), poor, good, case.peak.block or 8)
+        sizes = _balanced(case.graphs[1], list(new.values()), poor, good, _step(list(new.values())))
         if sizes is None:
             return
         back = [f"{name.removesuffix('.weight')} {new[name].size} to {size}" for name, size in poor.items()]
@@ -51,6 +52,12 @@ class ShiftedCut(Adviser):
             topic=self.name,
             trial=with_file(case, lambda: widths.resize(case.graphs[1], sizes, list(new.values()))),
         )
+
+
+def _step(found: Sequence[Width]) -> int:
+    """What the widths are multiples of already: it stays so, lest the trial shows what rounding is worth."""
+    fitting = (step for step in _GRANULARITIES if sum(width.size % step == 0 for width in found) >= 0.9 * len(found))
+    return next(fitting, 1)
 
 
 def _returned(case: Case, width: Width) -> float:
