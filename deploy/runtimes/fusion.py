@@ -7,6 +7,7 @@ reads and writes; what is left over joins its neighbour as runtimes fuse: activa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from deploy.runtimes.onnx_graph import Graph, Node
@@ -21,6 +22,7 @@ _HEADS = frozenset(
         *("AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool"),
     )
 )
+_TOKEN = re.compile(r"_token_\d+$")  # what ONNX Runtime appends where an operator is made anew under an old name
 _NCHWC = "_nchwc"  # ONNX Runtime's blocked layout: the node is named after a value of the file
 
 
@@ -62,6 +64,8 @@ class _Assignment:
         for index, node in enumerate(self.made.nodes):
             if _is_named(node, index) and node.name in named:
                 self._claim(named[node.name], index)
+            if node.operator not in _MOVES:
+                self._claim(named.get(_TOKEN.sub("", node.name)), index)
             if node.name.endswith(_NCHWC):
                 self._claim(self.maker.get(node.name[: -len(_NCHWC)]), index)
             if node.operator == "Split":

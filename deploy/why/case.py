@@ -50,6 +50,19 @@ class Case:
         told = sum(part.side.milliseconds for part in self.new_parts)
         return self.new_ms / told if told > 0 else 1.0
 
+    @property
+    def promised(self) -> float:
+        """Milliseconds of a run of the new file, had the time of every part of the base file changed with its MACs."""
+        told = sum(part.side.milliseconds for part in self.base_parts)
+        return self.comparison.base_p50 * (self.account.expected / told if told > 0 else 1.0)
+
+    @property
+    def cause_scale(self) -> float:
+        """A run's milliseconds for each millisecond of a cause, so that causes add up to what is lost."""
+        told = sum(cause.milliseconds for cause in self.account.causes)
+        lost = self.new_ms - self.promised
+        return lost / told if told > 0 and lost > 0 else self.scale
+
 
 def total_macs(parts: Iterator[Part]) -> int | None:
     """Return the multiply-accumulates of all parts together, ``None`` where one is not known."""

@@ -15,7 +15,7 @@ _NAMED = 2
 def write(case: Case) -> str:
     """Return the verdict."""
     comparison = case.comparison
-    sentences = [_speed(case), *_promise(case), *_causes(case), *_roofs(case)]
+    sentences = [_speed(case), *_promise(case), *_roofs(case)]
     if not comparison.warmup.stationary:
         sentences.append("Latencies were still drifting when the warm-up ended.")
     return " ".join(sentences)
@@ -40,22 +40,25 @@ def _promise(case: Case) -> list[str]:
     if not before or after is None:
         return ["Its MACs are not known: shapes of some values could not be inferred."]
     sparse = " (of sparse operators, those of the stored weights)" if any(p.work.sparse for p in case.new_parts) else ""
-    promised = case.account.expected * case.scale
+    promised = case.promised
+    if abs(after / before - 1) < _SAME:
+        text = f"It has as many MACs{sparse}."
+    else:
+        text = (
+            f"It has {100 * after / before:.0f} % of the MACs{sparse}; had the time of every layer changed with its MACs, "
+            f"it would take {_ms(promised)}."
+        )
     lost = case.new_ms - promised
-    text = (
-        f"It has {100 * after / before:.0f} % of the MACs{sparse}; had the time of every layer fallen with its MACs, "
-        f"it would take {_ms(promised)}."
-    )
     if lost > _WORTH * case.new_ms:
-        return [text, f"The other {_ms(lost)} are kept by:"]
+        return [text, _causes(case, lost)]
     return [f"{text} It is as fast as that promises."]
 
 
-def _causes(case: Case) -> list[str]:
-    worth = [cause for cause in case.account.causes if cause.milliseconds * case.scale > _WORTH * case.new_ms]
-    if case.new_ms - case.account.expected * case.scale <= _WORTH * case.new_ms or not worth:
-        return []
-    return ["; ".join(_cause(cause, case.scale) for cause in worth[:_MOST]) + "."]
+def _causes(case: Case, lost: float) -> str:
+    worth = [cause for cause in case.account.causes if cause.milliseconds * case.cause_scale > _WORTH * case.new_ms]
+    if not worth:
+        return f"The other {_ms(lost)} have no one cause: they are spread over all layers."
+    return f"The other {_ms(lost)} are due to {'; '.join(_cause(cause, case.cause_scale) for cause in worth[:_MOST])}."
 
 
 def _cause(cause: Cause, scale: float) -> str:

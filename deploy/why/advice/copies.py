@@ -18,6 +18,9 @@ _PURPOSE = {
 }
 
 
+_LAYOUT = "give neighbouring layers widths that need no copy between layouts"
+
+
 class FewerCopies(Adviser):
     """Copies that the file asks for, and those that the runtime put in."""
 
@@ -25,25 +28,29 @@ class FewerCopies(Adviser):
 
     def propose(self, case: Case) -> Iterator[Proposal]:
         copies = [part for part in case.new_parts if part.is_copy]
-        for written in (True, False):
-            parts = sorted((part for part in copies if bool(part.side.nodes) is written), key=_milliseconds)
+        for layout in (True, False):
+            parts = sorted((part for part in copies if _is_between_layouts(part) is layout), key=_milliseconds)
             if parts:
-                yield self._proposal(case, parts, written=written)
+                yield self._proposal(case, parts, layout=layout)
 
-    def _proposal(self, case: Case, parts: list[Part], *, written: bool) -> Proposal:
+    def _proposal(self, case: Case, parts: list[Part], *, layout: bool) -> Proposal:
         told = sum(part.side.milliseconds for part in parts)
         kinds = list(dict.fromkeys(kind for part in parts for kind in part.side.kinds))
-        purposes = list(dict.fromkeys(_PURPOSE[kind] for kind in kinds if kind in _PURPOSE)) if written else []
-        change = "; ".join(purposes) or "give neighbouring layers widths that need no copy between layouts"
+        purposes = list(dict.fromkeys(_PURPOSE.get(kind, _LAYOUT) for kind in kinds))
+        change = "; ".join(purposes)
         return Proposal(
             change=f"{change} ({names([part.name for part in parts])})",
             label=f"do without {', '.join(kinds)}",
-            because=f"{len(parts)} {'nodes of the file' if written else 'copies that the runtime put in'} copy or "
-            f"convert and compute nothing: {told * case.scale:.3g} ms",
+            because=f"{len(parts)} operators copy or convert and compute nothing: {told * case.scale:.3g} ms",
             how="the sum of their own times: what is saved at most, by leaving all of them out",
-            topic=self.name if written else RoundedWidths.name,  # widths are what they come from
+            topic=RoundedWidths.name if layout else self.name,  # widths are what they come from
             estimated=told * case.scale,
         )
+
+
+def _is_between_layouts(part: Part) -> bool:
+    """Whether the runtime put it in, to go from one layout of channels to another."""
+    return not set(part.side.kinds) & set(_PURPOSE)
 
 
 def _milliseconds(part: Part) -> float:

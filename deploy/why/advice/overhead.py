@@ -16,7 +16,7 @@ class FewerOperators(Adviser):
 
     def propose(self, case: Case) -> Iterator[Proposal]:
         small = sorted(
-            (part for part in case.new_parts if part.side.bound == "overhead"),
+            (part for part in case.new_parts if part.side.bound == "overhead" and not part.is_copy),
             key=lambda part: -part.side.milliseconds,
         )
         if len(small) < 2:

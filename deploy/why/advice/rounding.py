@@ -94,7 +94,7 @@ def _listed(case: Case, sizes: Mapping[str, int], found: Sequence[Width]) -> str
 
 def _why(case: Case) -> str:
     lost = [
-        f"{cause.name} keep {cause.milliseconds * case.scale:.3g} ms"
+        f"{cause.name} keep {cause.milliseconds * case.cause_scale:.3g} ms"
         for cause in case.account.causes
         if "widths" in cause.name and cause.milliseconds > 0
     ]
