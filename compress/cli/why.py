@@ -23,7 +23,7 @@ Examples:
   compress why base.onnx small.onnx -o why.html -o why.json
 """
 _SHARE = 0.02  # of a file's operators: what takes less is left out of the table
-_MOST_ROWS = 20
+_FEWEST_ROWS, _MOST_ROWS = 10, 20
 _MOST_EXTRAS = 6
 
 
@@ -68,7 +68,7 @@ def command(as_json: bool, everything: bool, **options: Any) -> None:
 
 
 def _that_matter(rows: Sequence[Row]) -> list[Row]:
-    """The rows that take a noticeable share of either file, at most so many."""
+    """The rows that take a noticeable share of either file, within limits."""
     totals = [sum(side.milliseconds for row in rows if (side := getattr(row, which))) for which in ("base", "new")]
     kept = [
         row
@@ -78,7 +78,7 @@ def _that_matter(rows: Sequence[Row]) -> list[Row]:
             for side, total in zip((row.base, row.new), totals, strict=True)
         )
     ]
-    return kept[:_MOST_ROWS]
+    return list(rows[: max(_FEWEST_ROWS, min(len(kept), _MOST_ROWS))])
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -59,6 +59,16 @@ class Part:
         return all(operator.kind in COPIES for operator in self.operators)
 
     @property
+    def layered(self) -> bool:
+        """Whether its name is that of a layer of the checkpoint."""
+        return any(operator.layers for operator in self.operators)
+
+    @property
+    def token(self) -> str:
+        """What it is: the operator that multiplies, in the file's words, else what the runtime calls it."""
+        return self.head.op_type if self.head is not None else self.operators[0].kind
+
+    @property
     def providers(self) -> set[str]:
         """Where the runtime runs it."""
         return {operator.provider for operator in self.operators if operator.provider}
@@ -94,7 +104,7 @@ def split(operators: Sequence[OperatorTiming], graph: Graph, peak: Peak) -> list
 
 
 def _own_name(operator: OperatorTiming, graph: Graph) -> str:
-    """The name of the node that multiplies: files that do not tell their layers are matched by it."""
+    """The name of the node that multiplies, of which what follows is said to come after."""
     for name in operator.nodes:
         node = graph.nodes.get(name)
         if node is not None and costs.width(node, graph) is not None:

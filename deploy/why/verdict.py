@@ -45,8 +45,8 @@ def _promise(case: Case) -> list[str]:
         text = f"It has as many MACs{sparse}."
     else:
         text = (
-            f"It has {100 * after / before:.0f} % of the MACs{sparse}; had the time of every layer changed with its MACs, "
-            f"it would take {_ms(promised)}."
+            f"It has {100 * after / before:.0f} % of the MACs{sparse}; had the time of every layer changed with its "
+            f"MACs, it would take {_ms(promised)}."
         )
     lost = case.new_ms - promised
     if lost > _WORTH * case.new_ms:
