@@ -55,7 +55,7 @@ def _driver() -> ctypes.CDLL | None:
 
 
 class Stream:
-    """Work in order on the first GPU, and the memory for it. Not to be shared between threads."""
+    """Work in order on the first GPU, and the memory for it. Not to be used by two threads at once."""
 
     def __init__(self) -> None:
         reason = why_no_gpu()
@@ -68,9 +68,13 @@ class Stream:
         device, self._context = ctypes.c_int(0), ctypes.c_void_p()
         self._call("cuDeviceGet", ctypes.byref(device), 0)
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), device)
-        self._call("cuCtxSetCurrent", self._context)
+        self.enter()
         self._handle = ctypes.c_void_p()
         self._call("cuStreamCreate", ctypes.byref(self._handle), 1)  # non-blocking: independent of the default stream
+
+    def enter(self) -> None:
+        """Make the GPU's context the calling thread's own, which everything else here needs."""
+        self._call("cuCtxSetCurrent", self._context)
 
     @property
     def handle(self) -> int:
@@ -104,7 +108,8 @@ class Stream:
         self._call("cuStreamSynchronize", self._handle)
 
     def close(self) -> None:
-        """Give back the memory and the stream."""
+        """Give back the memory and the stream; nothing else works afterwards."""
+        self.enter()
         for name in list(self._memory):
             self._call("cuMemFree_v2", self._memory.pop(name))
         self._sizes.clear()

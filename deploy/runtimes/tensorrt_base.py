@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import re
 import statistics
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -76,6 +77,7 @@ class _Session(Session):
         self.path = path
         self._runtime, self._api, self._threads = runtime, api, threads
         self._stream = cuda.Stream()
+        weakref.finalize(self, self._stream.close).atexit = False  # the end of the process frees all
         self._logger = _quiet(api)
         self._maker = api.Runtime(self._logger)
         data = path.read_bytes()
@@ -130,6 +132,7 @@ class _Session(Session):
 
     def _execute(self, context: Any, feeds: Mapping[str, Array]) -> list[Array]:
         stream = self._stream
+        stream.enter()
         held = [np.ascontiguousarray(feeds[spec.name]) for spec in self.inputs]
         for spec, array in zip(self.inputs, held):  # noqa: B905 - Python 3.9
             if not context.set_input_shape(spec.name, tuple(array.shape)):
