@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +146,7 @@ def test_an_interrupt_ends_them_all_and_leaves_nothing(net: Path, place: Path) -
         Slow.begun.wait(60)
         os.kill(os.getpid(), signal.SIGINT)
 
-    began = time.monotonic()
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        measure_on([Target(Slow(folder=place)), Target(LocalDevice())], wish(net, seconds=100))
-    assert time.monotonic() - began < 60
+        measure_on([Target(Slow(folder=place)), Target(LocalDevice())], wish(net, seconds=1000))
     assert emptied(place)
