@@ -105,7 +105,7 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
 
 def key(node: onnx.NodeProto) -> str:
     """Return what tells a node from all others of its graph, whether or not it has a name: its first output."""
-    return next(name for name in node.output if name)
+    return next((name for name in node.output if name), "")
 
 
 def is_sparse(node: onnx.NodeProto) -> bool:

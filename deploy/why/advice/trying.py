@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compress.errors import InputError
 from deploy.sessions import Bench, Request, open_bench
 from deploy.statistics import Interval, median_interval
 from deploy.timing import Call, pair, warm_up
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
 _LEVEL = 0.005  # of each bound: together 99 %
 _FEWEST_PAIRS = 16
 _WARMING = 0.25
+_LARGEST = 1.9e9  # bytes: protobuf ends at 2 GiB
 
 
 def with_file(case: Case, make: Callable[[], onnx.ModelProto]) -> Trial:
     """Return the trial of another file in place of the new one."""
 
     def trial(seconds: float) -> Interval:
+        held = sum(tensor.bytes or 0 for tensor in case.graphs[1].tensors.values() if tensor.constant)
+        if held > _LARGEST:
+            raise InputError(f"{held / 1e9:.1f} GB of weights are more than one file can hold")
         with tempfile.TemporaryDirectory() as folder:
             path = save(make(), Path(folder) / "tried.onnx")
             bench = open_bench(path, case.request, case.benches[1].file)
