@@ -43,7 +43,7 @@ class Side(Record):
 
     milliseconds: float
     kinds: list[str]
-    macs: int | None = None
+    macs: int | None = Field(default=None, description="at the measured batch and input size")
     bytes: int | None = Field(default=None, description="read and written at least once: inputs, weights, outputs")
     width: int | None = Field(default=None, description="output channels")
     bound: Bound = Field(default="unknown", description="unknown also where it is far from every roof")
