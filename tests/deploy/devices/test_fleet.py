@@ -111,8 +111,8 @@ def test_one_that_cannot_be_had_harms_no_other(net: Path, bigger_net: Path) -> N
     assert "devices.yaml" in str(outcome.failures[0].hint)
 
 
-def test_one_that_dies_harms_no_other(net: Path, tmp_path: Path) -> None:
-    doomed = pipe("doomed", before=f"echo $$ > '{tmp_path}/pid'")
+def test_one_that_dies_harms_no_other(net: Path, tmp_path: Path, place: Path) -> None:
+    doomed = pipe("doomed", before=f"echo $$ > '{tmp_path}/pid'", folder=place)
     gauges = {"doomed": _once(lambda: os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL))}
     outcome = measure_on([Target(doomed), Target(pipe("good"))], wish(net, seconds=1.0), gauges)
     assert [profile.target for profile in outcome.profiles] == ["good"]
