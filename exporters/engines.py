@@ -273,7 +273,7 @@ def _parse(tensorrt: _tensorrt.TensorRT, network: Any, logger: Any, source: _Sou
 
 def _lacking(proto: onnx.ModelProto, errors: Sequence[Any]) -> list[str]:
     """Return the operators that the parser's errors are about: it has no layer and no plugin for them."""
-    domains = {node.op_type: node.domain for node in proto.graph.node}
+    domains = {node.op_type: node.domain for node in _nodes(proto.graph)}
     named = [
         item.node_operator()
         for item in errors
@@ -281,6 +281,15 @@ def _lacking(proto: onnx.ModelProto, errors: Sequence[Any]) -> list[str]:
     ]
     own = ("", "ai.onnx")
     return [kind if domains.get(kind, "") in own else f"{domains[kind]}::{kind}" for kind in dict.fromkeys(named)]
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes of a graph, and of those in its nodes."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _nodes(inner)
 
 
 def _strongly_typed(api: Any) -> int:

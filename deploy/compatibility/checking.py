@@ -132,7 +132,7 @@ class _Row:
         cell = Cell(file=self.subject.label, runtime=name, device=device, outcome="not tested here", reason=why_not)
         if why_not is not None:
             return cell
-        suffixes = runtimes.get(name).suffixes
+        suffixes = runtimes.suffixes(name)
         if self.subject.path.suffix.lower() not in suffixes:
             cell.reason = f"it reads {' and '.join(suffixes)} files"
             return cell

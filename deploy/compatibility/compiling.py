@@ -75,7 +75,8 @@ class Compilations:
 
         assert self._subject.model is not None
         foreign = [standing(name, self._subject.model) is not None for name in made.unsupported]
-        if foreign and all(foreign) and not has_sparse_operators(self._subject.model):
+        mendable = has_sparse_operators(self._subject.model) or self._subject.model.functions
+        if foreign and all(foreign) and not mendable:
             return None
         model = _fixed(self._subject)
         young = model.ir_version > onnx.IR_VERSION

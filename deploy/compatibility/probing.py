@@ -38,7 +38,7 @@ def unsupported(subject: Subject, runtime: str, *, timeout: float) -> Findings:
     control, *answers = ask_each(trial.LOAD_EACH, items, timeout=timeout)
     if control.value is None:
         return Findings(control=False)
-    refused = [name for (name, _), found in zip(probes, answers, strict=True) if found.value is None]
+    refused = [name for (names, _), found in zip(probes, answers, strict=True) if found.value is None for name in names]
     return Findings(control=True, unsupported=tuple(dict.fromkeys(refused)))
 
 
@@ -52,6 +52,8 @@ def standing(name: str, model: onnx.ModelProto) -> str | None:
     domain, _, kind = name.rpartition("::")
     if domain == SPARSE:
         return f"{name} is in this project's library of sparse operators"
+    if any((function.domain, function.name) == (domain, kind) for function in model.functions):
+        return f"{name} is a function that the file defines"
     version = next((entry.version for entry in model.opset_import if entry.domain == domain), opset_of(model))
     if not onnx.defs.has(kind, domain=domain):
         return f"{name} is no operator of ONNX"
@@ -62,6 +64,20 @@ def standing(name: str, model: onnx.ModelProto) -> str | None:
     return None
 
 
+def _suspects(node: onnx.NodeProto, model: onnx.ModelProto) -> list[str]:
+    """Return what is to blame where a node is refused: operators inside of it that ONNX does not know, else itself."""
+    inner = [name_of(one) for one in _inside(node)]
+    return [name for name in dict.fromkeys(inner) if standing(name, model) is not None] or [name_of(node)]
+
+
+def _inside(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for inner in graph.node:
+                yield inner
+                yield from _inside(inner)
+
+
 def _identity(model: onnx.ModelProto) -> onnx.ModelProto:
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "control", value[:1], value[1:])
@@ -69,8 +85,8 @@ def _identity(model: onnx.ModelProto) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
 
 
-def _probes(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.ModelProto]]:
-    """Yield a model of one node for each kind of node: operator, types and attributes."""
+def _probes(model: onnx.ModelProto) -> Iterator[tuple[list[str], onnx.ModelProto]]:
+    """Yield a model of one node for each kind of node (operator, types and attributes), and what it may lack."""
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     values = {
         value.name: value for value in [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]
@@ -89,12 +105,11 @@ def _probes(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.ModelProto]]:
         seen.add(kind)
         outputs = [values.get(name) or onnx.ValueInfoProto(name=name) for name in node.output if name]
         graph = helper.make_graph([node], "probe", given, outputs, constants)
+        domains = {*_OWN, node.domain, *(inner.domain for inner in _inside(node))}
         probe = helper.make_model(graph, ir_version=model.ir_version, functions=model.functions)
         del probe.opset_import[:]
-        probe.opset_import.extend(
-            entry for entry in model.opset_import if entry.domain in (*_OWN, node.domain) or model.functions
-        )
-        yield name_of(node), probe
+        probe.opset_import.extend(entry for entry in model.opset_import if entry.domain in domains or model.functions)
+        yield _suspects(node, model), probe
 
 
 def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:

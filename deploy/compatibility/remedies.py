@@ -43,7 +43,8 @@ def find(model: onnx.ModelProto, takes: Takes, *, versions: bool = False, opsets
             return remedy.needs
     for first in [*formats[:1], *types(model)]:
         changed = first.make(model)
-        retyped_twins = types(changed) if changed is not None and has_sparse_operators(model) else []
+        plainer = has_sparse_operators(model) or bool(model.functions)
+        retyped_twins = types(changed) if changed is not None and plainer else []
         seconds = [*retyped_twins, *others[:3]]
         for second in seconds:
             if _helps(model, [first, second], takes):
@@ -79,13 +80,22 @@ def _helps(model: onnx.ModelProto, remedies: list[Remedy], takes: Takes) -> bool
 
 
 def types(model: onnx.ModelProto) -> list[Remedy]:
-    """The dense weights of sparse operators; float32 for any other type, float16 for float32."""
+    """The dense weights of sparse operators; functions inlined; float32 for any other type, float16 for float32."""
     if has_sparse_operators(model):
         return [Remedy("dense weights", densified)]
+    if model.functions:
+        return [Remedy("its functions inlined", _inlined)]
     types = float_types(model)
     if types - {"fp32"}:
         return [Remedy("fp32", lambda given: retyped(given, "fp32"))]
     return [Remedy("fp16", lambda given: retyped(given, "fp16"))] if types else []
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    import onnx.inliner
+
+    inlined: onnx.ModelProto = onnx.inliner.inline_local_functions(model)
+    return inlined
 
 
 def _formats(model: onnx.ModelProto) -> list[Remedy]:

@@ -92,6 +92,23 @@ def test_an_operator_that_nobody_knows_is_named_and_nothing_mends_it(tmp_path: P
     assert f"{ACME}::Frobnicate is no operator of ONNX" in cell.reason
 
 
+def test_an_operator_inside_of_a_branch_is_named(tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    branches = [
+        helper.make_graph([node], node.op_type, [], [value(node.output[0], TensorProto.FLOAT, None)])
+        for node in (helper.make_node("Neg", ["x"], ["n"]), helper.make_node("Frobnicate", ["x"], ["f"], domain=ACME))
+    ]
+    nodes = [
+        helper.make_node("IsNaN", ["x"], ["nans"]),
+        helper.make_node("Cast", ["nans"], ["count"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["count"], ["any"], keepdims=0),
+        helper.make_node("Cast", ["any"], ["is"], to=TensorProto.BOOL),
+        helper.make_node("If", ["is"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+    ]
+    cell = only(save(tmp_path / "if.onnx", nodes, domains=[ACME]))
+    assert cell.unsupported == [f"{ACME}::Frobnicate"]
+
+
 def test_a_younger_opset_or_format_needs_an_older_one(tmp_path: Path) -> None:
     young = only(convolution(tmp_path / "young.onnx", opset=99))
     assert young.needs is not None

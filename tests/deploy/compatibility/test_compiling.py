@@ -119,3 +119,20 @@ def test_half_precision_has_float32_for_a_remedy(tmp_path: Path) -> None:
 
     found = cells(convolution(tmp_path / "half.onnx", kind=TensorProto.FLOAT16), single)
     assert {cell.needs for cell in found} == {"fp32"}
+
+
+def test_functions_are_inlined_where_that_helps(tmp_path: Path) -> None:
+    def no_functions(path: Path, capability: str, timeout: float) -> Compiled:
+        if onnx.load(str(path)).functions:
+            return Compiled("refused", reason="what is Squared?", unsupported=("own::Squared",), parsed=False)
+        return Compiled("compiles")
+
+    square = helper.make_function(
+        "own", "Squared", ["a"], ["b"], [helper.make_node("Mul", ["a", "a"], ["b"])], [helper.make_opsetid("", 18)]
+    )
+    node = helper.make_node("Squared", ["r"], ["e"], domain="own")
+    path = convolution(tmp_path / "net.onnx", behind=[node], domains=["own"])
+    model = onnx.load(str(path))
+    model.functions.append(square)
+    onnx.save(model, str(path))
+    assert {cell.needs for cell in cells(path, no_functions)} == {"its functions inlined"}
