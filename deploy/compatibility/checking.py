@@ -246,8 +246,11 @@ class _Progress:
 
 
 def _known(names: Sequence[str]) -> dict[str, str | None]:
-    """Return the runtimes asked for, each with the reason why it cannot be used here."""
-    known = runtimes.names()
+    """Return the runtimes asked for, each with the reason why it cannot be used here.
+
+    They are asked in a process of their own: one that is being imported takes Ctrl-C for a fault of its library.
+    """
+    known = LocalDevice().describe().runtimes
     for name in names:
         if name not in known:
             runtimes.get(name)  # raises, with the name that was probably meant
