@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from compress.errors import UnavailableError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 PAGE = (".html", ".json")
@@ -15,7 +18,7 @@ REPORT = (".html", ".md", ".json")
 
 def report_outputs(function: Decorated) -> Decorated:
     """``-o report.html``, ``-o report.md`` (for pull requests), ``-o report.json``; passed on as ``outputs``."""
-    return _outputs(REPORT)(function)
+    return _outputs(REPORT, needing_charts=(".html",))(function)
 
 
 def page_outputs(function: Decorated) -> Decorated:
@@ -23,7 +26,7 @@ def page_outputs(function: Decorated) -> Decorated:
     return _outputs(PAGE)(function)
 
 
-def _outputs(suffixes: tuple[str, ...]) -> Callable[[Decorated], Decorated]:
+def _outputs(suffixes: tuple[str, ...], needing_charts: tuple[str, ...] = ()) -> Callable[[Decorated], Decorated]:
     named = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
 
     def known(_context: click.Context, _parameter: click.Parameter, values: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -32,6 +35,10 @@ def _outputs(suffixes: tuple[str, ...]) -> Callable[[Decorated], Decorated]:
                 raise click.BadParameter(f"{path}: a report is written as {named}")
         if len(set(values)) < len(values):
             raise click.BadParameter("the same file is named twice")
+        if any(path.suffix in needing_charts for path in values) and importlib.util.find_spec("plotly") is None:
+            raise UnavailableError(
+                "the HTML report needs the plotly package", hint="pip install plotly, or -o report.md"
+            )
         return values
 
     return click.option(

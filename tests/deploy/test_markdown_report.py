@@ -14,8 +14,10 @@ from markdown_it.token import Token
 from compress.errors import InputError
 from deploy import report
 from deploy.compatibility.records import Cell, Matrix
-from deploy.records import Failure, Quantile
+from deploy.records import Failure
 from deploy.report.markdown.text import code, table, text
+from deploy.report.panels import groups
+from tests.deploy.whole import whole
 
 OURS = re.compile(r"^(</?(details|summary|sup|sub|br)>|<summary>[\w ,:]+</summary>|\s)+$")
 NASTY = "a|b` <b>x</b> [y](http://example.org) ![z](u) @somebody #12 **bold** \\| <!-- \n# heading\n- item \u202e $x$"
@@ -63,31 +65,8 @@ def test_text_mentions_nobody_and_links_nowhere() -> None:
 
 
 def test_a_measured_report_is_safe_whatever_names_it_holds(measured_report: report.Report) -> None:
-    quantile = Quantile(value=1.0, low=0.9, high=1.1)
-    whole = measured_report.model_copy(
-        update={
-            "title": NASTY,
-            "failures": [
-                Failure(
-                    file=NASTY,
-                    runtime=NASTY,
-                    target=NASTY,
-                    threads=1,
-                    batch=1,
-                    kind="crashed",
-                    reason=NASTY,
-                    hint=NASTY,
-                )
-            ],
-            "matrix": Matrix(
-                cells=[
-                    Cell(file=NASTY, runtime=NASTY, device=NASTY, outcome="refused", reason=NASTY, unsupported=[NASTY])
-                ]
-            ),
-            "points": [report.Point(name=NASTY, file=NASTY, target=NASTY, latency=quantile) for _ in range(3)],
-        }
-    )
-    found = tokens(report.render_markdown(whole))
+    shown = whole(measured_report, hostile=NASTY).model_copy(update={"title": NASTY})
+    found = tokens(report.render_markdown(shown))
     for token in found:
         assert token.type not in ("link_open", "image", "fence", "code_block", "hr", "s_open", "em_open"), token
         if token.type.startswith("html"):
@@ -148,6 +127,16 @@ def test_what_is_so_for_all_files_is_said_once() -> None:
     assert "| two | sm 7.5 | ❌ refused | ❌ refused |" in said
     assert said.count("because of one") == 1
     assert "| all | two on sm 7.5 | refused | because of two |" in said
+
+
+def test_what_was_not_measured_alike_stands_in_different_tables(measured_report: report.Report) -> None:
+    shown = whole(measured_report)
+    said = report.render_markdown(report.Report(title="t", profiles=shown.profiles))
+    assert "Figures of different tables were not measured alike" in said
+    assert said.count("| file | p50 |") == len(groups(shown.profiles)) == 4
+    alike = report.render_markdown(report.Report(title="t", profiles=measured_report.profiles))
+    assert "not measured alike" not in alike
+    assert alike.count("| file | p50 |") == 1
 
 
 def test_two_thousand_layers_fit_into_a_comment() -> None:

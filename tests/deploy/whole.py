@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy import report
 from deploy.compatibility.records import Cell, Matrix
-from deploy.records import Failure, OperatorTime, Profile, Quantile, SensorSample
+from deploy.records import Failure, Finding, OperatorTime, Profile, Quantile, SensorSample
 from deploy.why.records import Advice, Cause, Explanation, Peak, Row, Side
 from tests.deploy.conftest import HOSTILE
 
@@ -26,8 +26,10 @@ def whole(measured: report.Report, *, hostile: str = HOSTILE) -> report.Report:
     here = [first.model_copy(update={"operators": operators, "sensors": sensors}), second]
     swept = [_under(profile, batch=4) for profile in here] + [_under(profile, threads=2) for profile in here]
     far = [profile.model_copy(update={"target": f"pi {hostile}"}) for profile in here]
+    assert measured.gate is not None
     return measured.model_copy(
         update={
+            "gate": measured.gate.model_copy(update={"findings": findings(hostile)}),
             "profiles": [*here, *swept, *far],
             "points": points(first, hostile),
             "failures": [
@@ -58,6 +60,16 @@ def points(profile: Profile, hostile: str) -> list[report.Point]:
         for index, (accuracy, latency) in enumerate(zip(ACCURACIES, LATENCIES, strict=True))
     ]
     return [*made, made[0].model_copy(update={"target": f"pi {hostile}"})]
+
+
+def findings(hostile: str) -> list[Finding]:
+    """What was decided of latency, and of a metric that could not be measured."""
+    return [
+        Finding(
+            metric="latency", status="pass", tolerance=0.05, text="ok", unit="ms", change=-0.2, low=-0.3, high=-0.1
+        ),
+        Finding(metric=hostile, status="unmeasured", tolerance=0.0, text=hostile, unit="bytes"),
+    ]
 
 
 def matrix(hostile: str) -> Matrix:

@@ -7,10 +7,11 @@ from collections import Counter
 from deploy.records import Profile
 from deploy.report.explanation import saving
 from deploy.report.markdown.text import code, folded, table, text
+from deploy.report.panels import groups
 from deploy.report.schema import LayerRow, Report
 from deploy.report.text import NOTHING, change, number, value_text
 
-_MOST_LAYERS, _MOST_PROFILES, _MOST_ROWS, _MOST_STEPS = 40, 40, 25, 12
+_MOST_LAYERS, _MOST_PROFILES, _MOST_GROUPS, _MOST_ROWS, _MOST_STEPS = 40, 20, 12, 25, 12
 
 
 def all_of(report: Report) -> list[str]:
@@ -48,26 +49,27 @@ def _why(report: Report) -> str:
 
 
 def _profiles(report: Report) -> str:
+    """A table for everything that was measured alike: what was not is not put side by side."""
     if not report.profiles:
         return ""
-    heads = ["file", "device", "measured with", "p50|n", "p90|n", "p99|n", "throughput|n", "peak memory|n", "size|n"]
-    left = f"\n\n… and {len(report.profiles) - _MOST_PROFILES} more." if len(report.profiles) > _MOST_PROFILES else ""
-    note = "\n\nFigures under different conditions are not to be compared."
-    under = {profile.conditions.describe() for profile in report.profiles}
-    rows = [_profile(profile) for profile in report.profiles[:_MOST_PROFILES]]
-    return folded("Measurements", table(heads, rows) + left + (note if len(under) > 1 else ""))
+    heads = ["file", "p50|n", "p90|n", "p99|n", "throughput|n", "peak memory|n", "size|n"]
+    found = groups(report.profiles)
+    parts = [
+        f"{text(group.target)}: {text(group.title)}\n\n{table(heads, map(_profile, group.profiles[:_MOST_PROFILES]))}"
+        for group in found[:_MOST_GROUPS]
+    ]
+    if len(found) > 1:
+        parts.insert(0, "Figures of different tables were not measured alike and are not comparable.")
+    if len(found) > _MOST_GROUPS:
+        parts.append(f"… and {len(found) - _MOST_GROUPS} more sets of conditions.")
+    return folded("Measurements", "\n\n".join(parts))
 
 
 def _profile(profile: Profile) -> list[str]:
     quantiles = [number(each.value, "ms") for each in (profile.p50, profile.p90, profile.p99)]
     memory = "not told" if profile.peak_memory is None else number(profile.peak_memory, "bytes")
     tail = [number(profile.throughput, "per second"), memory, number(profile.file.size, "bytes")]
-    return [
-        code(profile.file.name),
-        text(profile.target),
-        text(profile.conditions.describe()),
-        *(text(each) for each in (*quantiles, *tail)),
-    ]
+    return [f"{code(profile.file.name)} {text(profile.file.precision)}", *(text(each) for each in (*quantiles, *tail))]
 
 
 def _layers(report: Report) -> str:

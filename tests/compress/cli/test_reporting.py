@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import onnx as onnx_package
@@ -118,6 +119,14 @@ def test_what_is_no_report_is_refused_before_anything_is_written(cli: Cli, writt
     cli("report", "--from", written, "-o", "page.pdf").refused("page.pdf", ".md")
     cli("report", "--from", written, "-o", "a.md", "-o", "a.md").refused("twice")
     assert not Path("page.html").exists()
+
+
+def test_a_page_that_cannot_be_drawn_is_refused_before_anything_is_measured(
+    cli: Cli, written: Path, onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    cli("profile", onnx, "-o", "page.html").refused("plotly", "-o report.md", code=4)
+    assert cli("report", "--from", written, "-o", "page.md").code == 0
 
 
 def test_what_only_measuring_takes_is_refused_with_an_earlier_report(cli: Cli, written: Path, onnx: Path) -> None:
