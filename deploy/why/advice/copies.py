@@ -18,9 +18,6 @@ _PURPOSE = {
 }
 
 
-_LAYOUT = "give neighbouring layers widths that need no copy between layouts"
-
-
 class FewerCopies(Adviser):
     """Copies that the file asks for, and those that the runtime put in."""
 
@@ -36,16 +33,34 @@ class FewerCopies(Adviser):
     def _proposal(self, case: Case, parts: list[Part], *, layout: bool) -> Proposal:
         told = sum(part.side.milliseconds for part in parts)
         kinds = list(dict.fromkeys(kind for part in parts for kind in part.side.kinds))
-        purposes = list(dict.fromkeys(_PURPOSE.get(kind, _LAYOUT) for kind in kinds))
-        change = "; ".join(purposes)
+        purposes = (
+            _layout(case, parts)
+            if layout
+            else "; ".join(dict.fromkeys(_PURPOSE[kind] for kind in kinds if kind in _PURPOSE))
+        )
         return Proposal(
-            change=f"{change} ({names([part.name for part in parts])})",
+            change=f"{purposes} ({names([part.name for part in parts])})",
             label=f"do without {', '.join(kinds)}",
             because=f"{len(parts)} operators copy or convert and compute nothing: {told * case.scale:.3g} ms",
             how="the sum of their own times: what is saved at most, by leaving all of them out",
             topic=RoundedWidths.name if layout else self.name,  # widths are what they come from
             estimated=told * case.scale,
         )
+
+
+def _layout(case: Case, copies: list[Part]) -> str:
+    """What the copies come from: widths, or operators that the runtime computes in plain order only."""
+    if any(finding.kind == "plain" for pair, found in case.found if pair.new for finding in found):
+        return "give layers widths that fit the runtime's blocks of channels"
+    order = list(case.new_parts)
+    plain: dict[str, None] = {}
+    for at, part in enumerate(order):
+        if part in copies:
+            # What is copied into plain order is used next; what is copied out of it was made before.
+            into_plain = "ReorderOutput" in part.side.kinds
+            near = order[at + 1 :] if into_plain else order[at - 1 :: -1] if at else []
+            plain |= {other.side.kinds[0]: None for other in [other for other in near if not other.is_copy][:1]}
+    return f"between convolutions, do without what is computed in plain order only ({', '.join(plain) or 'outputs'})"
 
 
 def _is_between_layouts(part: Part) -> bool:
