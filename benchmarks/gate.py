@@ -23,6 +23,7 @@ import multiprocessing
 import os
 import random
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -55,12 +56,16 @@ def main() -> None:
     done = {(row["arm"], row["kind"], row["number"]) for row in _rows(records)}
     left = [due for due in _plan(options) if due not in done]
     facts = {"tolerance": options.tolerance, "budget": options.budget, "cpu": _cpu(), "commit": commit(*CODE)}
-    for count, (arm, due) in enumerate(_turns(left)):
+    begun, ran = time.monotonic(), 0
+    for arm, due in _turns(left):
         with loaded(os.cpu_count() or 1) if arm == "loaded" else nullcontext():
             for kind, number in due:
                 result = _trial(options, paths["same"], paths[kind], seed=_seed(arm, kind, number))
                 _append(records, {"arm": arm, "kind": kind, "number": number, **facts, **result})
-        print(f"turn {count + 1}: {arm}, {len(due)} trials; last: {result['gate']}", flush=True)
+        ran += len(due)
+        pace = (time.monotonic() - begun) / ran
+        minutes = pace * (len(left) - ran) / 60
+        print(f"{arm}: {ran} of {len(left)} trials, {pace:.1f} s each, {minutes:.0f} min left", flush=True)
 
 
 def _networks(options: argparse.Namespace, truths: Path) -> dict[str, Path]:

@@ -1,20 +1,21 @@
-"""Compare two deployment files by paired, randomised, interleaved runs in one process."""
+"""Compare two deployment files by paired, randomised, interleaved runs in one process, which is not this one."""
 
 from __future__ import annotations
 
 import math
 import os
-import random
-import time
 from collections.abc import Mapping
 from statistics import median
 
-from deploy import environment
+from deploy.asking import ask, conditions
+from deploy.environment import Environment
+from deploy.modelfile import inspect
 from deploy.records import Comparison, Methodology, WarmUp
-from deploy.sessions import INPUTS_TEXT, Request, check_positive, check_same_inputs, open_bench, thinned
+from deploy.sessions import INPUTS_TEXT, check_positive, thinned
 from deploy.statistics import median_interval
-from deploy.timing import Call, Progress, pair, silent, warm_up
+from deploy.timing import Progress, silent
 
+_TASK = "deploy.duet.task:pairs"
 ORDER_TEXT = "pairs of one run each, both files loaded in one process, random order within every pair"
 WARMUP_TEXT = "until the last half of the runs shows no trend (Mann-Kendall, 5 %), for at most a quarter of the time"
 _CONFIDENCE = 0.99
@@ -32,56 +33,52 @@ def compare(
     sizes: Mapping[str, int] | None = None,
     seconds: float = 10.0,
     seed: int = 0,
+    timeout: float = 120.0,
     progress: Progress = silent,
 ) -> Comparison:
     """Return the median of the paired ratios ``new / base`` with a distribution-free 99 % interval (sign test).
 
     The number of pairs is fixed after the warm-up, from how long runs took there, so that the interval does not
-    depend on what is measured. ``seconds`` is the measuring time aimed at; never fewer than 16 pairs are taken.
+    depend on what is measured. ``seconds`` is the measuring time aimed at; never fewer than 16 pairs are taken. A
+    runtime that gives no sign of life for ``timeout`` seconds is taken to hang.
 
     Raises:
-        InputError: a file is missing, damaged or does not run, or the files' inputs differ.
+        InputError: a file is missing, damaged, crashes or does not run, or the files' inputs differ.
         UnavailableError: the runtime is not available on this machine.
     """
-    request = Request(runtime, threads, batch, sizes, seed)
-    request.check()
-    check_positive(seconds=seconds)
-    benches = [open_bench(path, request) for path in (base, new)]
-    check_same_inputs(*benches)
-    around = environment.capture()
-    calls = [bench.call for bench in benches]
-    progress(0.0, "warming up")
-    warmth = warm_up(calls, limit=seconds / 4, seed=seed)
-    per_pair = warmth.seconds / warmth.runs
-    planned = min(max(int(seconds / per_pair), _FEWEST_PAIRS), _MOST_PAIRS)
-    pairs = _pairs(calls[0], calls[1], planned, seed, progress)
-    logs = [math.log(second / first) for first, second in pairs]
+    check_positive(seconds=seconds, timeout=timeout)
+    files = (inspect(base), inspect(new))
+    arguments = {
+        "runtime": runtime,
+        "threads": threads,
+        "batch": batch,
+        "sizes": dict(sizes or {}),
+        "seconds": seconds,
+        "fewest": _FEWEST_PAIRS,
+        "most": _MOST_PAIRS,
+        "seed": seed,
+    }
+    found = ask(_TASK, (base, new), arguments, timeout=timeout, tick=progress)
+    logs = [math.log(second / first) for first, second in zip(found["base"], found["new"], strict=True)]
     interval = median_interval(logs, (1 - _CONFIDENCE) / 2)
     result = Comparison(
-        base=benches[0].file,
-        new=benches[1].file,
-        conditions=benches[0].conditions.model_copy(
-            update={"precision": paired_precision(benches[0].file.precision, benches[1].file.precision)}
-        ),
+        base=files[0],
+        new=files[1],
+        conditions=conditions(found, files, batch),
         methodology=_methodology(seed),
-        environment=around,
-        warmup=WarmUp(runs=warmth.runs, seconds=warmth.seconds, stationary=warmth.stationary),
-        pairs=len(pairs),
+        environment=Environment.model_validate(found["environment"]),
+        warmup=WarmUp.model_validate(found["warmup"]),
+        pairs=len(logs),
         confidence=_CONFIDENCE,
         ratio=math.exp(interval.value),
         ratio_low=_exp(interval.low),
         ratio_high=_exp(interval.high),
-        base_p50=median(first for first, _ in pairs) * 1e3,
-        new_p50=median(second for _, second in pairs) * 1e3,
+        base_p50=median(found["base"]) * 1e3,
+        new_p50=median(found["new"]) * 1e3,
         ratios=thinned([math.exp(value) for value in logs]),
         text="",
     )
     return result.model_copy(update={"text": _sentence(result)})
-
-
-def paired_precision(base: str, new: str) -> str:
-    """Return how to name the precision of a pair of files."""
-    return base if base == new else f"{base} against {new}"
 
 
 def change_text(ratio: float) -> str:
@@ -91,18 +88,6 @@ def change_text(ratio: float) -> str:
     if ratio >= 1.25:
         return f"{ratio:.2f} times as slow"
     return f"{abs(ratio - 1):.1%} {'faster' if ratio < 1 else 'slower'}".replace("%", " %")
-
-
-def _pairs(base: Call, new: Call, count: int, seed: int, progress: Progress) -> list[tuple[float, float]]:
-    order = random.Random(seed)
-    pairs: list[tuple[float, float]] = []
-    shown = time.perf_counter()
-    for done in range(count):
-        pairs.append(pair(base, new, order))
-        if time.perf_counter() - shown > 0.1:
-            progress(done / count, "measuring pairs")
-            shown = time.perf_counter()
-    return pairs
 
 
 def _methodology(seed: int) -> Methodology:

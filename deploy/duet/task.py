@@ -1,9 +1,10 @@
-"""The sequential test as a task of :mod:`deploy.runner`: in a process of its own, where a crash harms nobody else."""
+"""Two files side by side as tasks of :mod:`deploy.runner`: in a process of their own, where crashes do no harm."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from deploy.feeds import make_feeds
 from deploy.runner.worker import Reporter
 from deploy.runtimes.base import Array, Runtime, Session
 from deploy.sensors import device_of
-from deploy.timing import Call, Observer
+from deploy.timing import Call, Observer, time_once, warm_up
 
 
 def contest(arguments: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
@@ -25,17 +26,56 @@ def contest(arguments: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
         InputError: a file does not load or run, or the files' inputs differ.
         UnavailableError: the runtime cannot be used here.
     """
+    runtime, paths, feeds, described = _open(arguments, reporter)
+    terms = Terms(**{field.name: arguments[field.name] for field in dataclasses.fields(Terms)})
+    loads = [functools.partial(_load, runtime, path, arguments["threads"], feeds) for path in paths]
+    around = machine.facts()
+    watch = _Watch(reporter)
+    found = Contest(loads[0], loads[1], terms, watch, watch.progress).run()
+    return {**found, **described, "environment": around}
+
+
+def pairs(arguments: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """Run both ``files`` in pairs, as many as fit into ``seconds`` by the pace of the warm-up: seconds of every run.
+
+    Raises:
+        InputError: a file does not load or run, or the files' inputs differ.
+        UnavailableError: the runtime cannot be used here.
+    """
+    runtime, paths, feeds, described = _open(arguments, reporter)
+    calls = [_load(runtime, path, arguments["threads"], feeds) for path in paths]
+    around = machine.facts()
+    watch = _Watch(reporter)
+    watch.progress(0.0, "warming up")
+    warmth = warm_up(calls, limit=arguments["seconds"] / 4, seed=arguments["seed"], observer=watch)
+    planned = int(arguments["seconds"] / (warmth.seconds / warmth.runs))
+    count = min(max(planned, arguments["fewest"]), arguments["most"])
+    order = random.Random(arguments["seed"])
+    taken: tuple[list[float], list[float]] = ([], [])
+    for done in range(count):
+        watch.progress(done / count, "measuring pairs")
+        for index in order.sample((0, 1), 2):
+            watch.before_call(index, 0.0)
+            taken[index].append(time_once(calls[index]))
+    return {
+        **described,
+        "environment": around,
+        "warmup": {"runs": warmth.runs, "seconds": warmth.seconds, "stationary": warmth.stationary},
+        "base": taken[0],
+        "new": taken[1],
+    }
+
+
+def _open(
+    arguments: Mapping[str, Any], reporter: Reporter
+) -> tuple[Runtime, tuple[Path, Path], dict[str, Array], dict[str, Any]]:
+    """The runtime, the files, the inputs of both, and what is told about them."""
     base, new = (Path(file) for file in arguments["files"])
     runtime = runtimes.get(arguments["runtime"])
     reporter.say(0.0, f"preparing {runtime.name}")
     runtime.prepare()
     feeds, described = _try(runtime, (base, new), arguments, reporter)
-    terms = Terms(**{field.name: arguments[field.name] for field in dataclasses.fields(Terms)})
-    loads = [functools.partial(_load, runtime, path, arguments["threads"], feeds) for path in (base, new)]
-    around = machine.facts()
-    watch = _Watch(reporter)
-    found = Contest(loads[0], loads[1], terms, watch, watch.progress).run()
-    return {**found, **described, "environment": around}
+    return runtime, (base, new), feeds, described
 
 
 def _try(

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
-from compress.errors import CompressError, InputError
-from deploy.comparing import paired_precision
+from deploy.asking import AnyPath, ask, conditions
 from deploy.environment import Environment
 from deploy.judging import findings, macs, memory
 from deploy.judging.findings import Outcomes
 from deploy.judging.policy import Policy
 from deploy.modelfile import inspect
 from deploy.records import (
-    Conditions,
     Control,
     Finding,
     Look,
@@ -27,12 +23,9 @@ from deploy.records import (
     WarmUp,
     exit_code,
 )
-from deploy.runner import children
 from deploy.sessions import INPUTS_TEXT
 from deploy.timing import Progress, silent
 from deploy.wording import paragraph
-
-AnyPath = str | os.PathLike[str]
 
 _CONTEST = "deploy.duet.task:contest"
 _SHARE = 0.8  # of the progress, that latency takes
@@ -74,7 +67,6 @@ class _Judge:
         progress: Progress,
     ) -> None:
         self._paths = paths
-        self._resolved = [str(Path(path).resolve()) for path in paths]
         self._files = files
         self._policy = policy
         self._outcomes = outcomes
@@ -96,7 +88,6 @@ class _Judge:
     def _contest(self) -> Mapping[str, Any]:
         asked = {
             **self._arguments,
-            "files": self._resolved,
             "tolerances": self._policy.paced(),
             "budget": self._policy.budget,
             "alpha": self._policy.alpha,
@@ -106,25 +97,8 @@ class _Judge:
         def tick(share: float, text: str) -> None:
             self._progress(share * _SHARE, text)
 
-        found: Mapping[str, Any] = self._in_child(
-            lambda: children.run(_CONTEST, asked, timeout=self._policy.timeout, tick=tick)
-        )
+        found: Mapping[str, Any] = ask(_CONTEST, self._paths, asked, timeout=self._policy.timeout, tick=tick)
         return found
-
-    def _in_child(self, work: Callable[[], Any]) -> Any:
-        try:
-            return work()
-        except children.TaskError as refused:
-            raise self._named(refused.error) from refused
-        except children.ChildError as died:
-            where = os.fspath(self._paths[died.at]) if died.at is not None else None
-            raise InputError(died.reason, where=where, hint=died.hint) from died
-
-    def _named(self, error: CompressError) -> CompressError:
-        """The same error about the path as it was given, not as it was resolved."""
-        if error.where not in self._resolved:
-            return error
-        return type(error)(error.what, where=os.fspath(self._paths[self._resolved.index(error.where)]), hint=error.hint)
 
     def _others(self, inputs: Mapping[str, str]) -> Iterator[Finding]:
         policy, (base, new) = self._policy, self._files
@@ -146,14 +120,11 @@ class _Judge:
                 yield findings.accuracy(*self._outcomes, policy.accuracy, policy)
 
     def _memory(self, tolerance: float) -> Finding:
-        files = (self._resolved[0], self._resolved[1])
-        turns = self._in_child(
-            lambda: memory.peaks(
-                files,
-                self._arguments,
-                timeout=self._policy.timeout,
-                progress=lambda share, text: self._progress(_SHARE + (1 - _SHARE) * share, text),
-            )
+        turns = memory.peaks(
+            self._paths,
+            self._arguments,
+            timeout=self._policy.timeout,
+            progress=lambda share, text: self._progress(_SHARE + (1 - _SHARE) * share, text),
         )
         if turns is None:
             return findings.unmeasured("memory", "bytes", tolerance, "this system does not tell")
@@ -163,7 +134,7 @@ class _Judge:
 def _verdict(
     found: Mapping[str, Any], decided: list[Finding], files: tuple[ModelFile, ModelFile], policy: Policy
 ) -> Verdict:
-    latency, first, said = decided[0], found["tracks"][0], found["description"]
+    latency, first = decided[0], found["tracks"][0]
     worst = next(status for status in _WORST_FIRST if any(finding.status == status for finding in decided))
     status: Any = "inconclusive" if worst == "unmeasured" else worst
     noise = first["noise"]
@@ -194,17 +165,7 @@ def _verdict(
         budget=policy.budget,
         base_p50=latency.base,
         new_p50=latency.new,
-        conditions=Conditions(
-            runtime=said["runtime"],
-            version=said["version"],
-            provider=said["provider"],
-            precision=paired_precision(files[0].precision, files[1].precision),
-            threads=said["threads"],
-            batch=policy.batch,
-            device=found["device"],
-            inputs=found["inputs"],
-            settings=said["settings"],
-        ),
+        conditions=conditions(found, files, policy.batch),
         methodology=_methodology(found["pairs_per_block"], policy),
         environment=Environment.model_validate(found["environment"]),
         warmup=WarmUp.model_validate(found["warmup"]),

@@ -91,6 +91,9 @@ def test_a_runtime_that_crashes_or_hangs_is_an_error_about_its_file(
     with pytest.raises(InputError, match=said) as caught:
         deploy.gate(net, bad, runtime=plugin.NAME, budget=5, timeout=3)
     assert caught.value.where == str(bad)
+    with pytest.raises(InputError, match=said) as caught:
+        deploy.compare(net, bad, runtime=plugin.NAME, seconds=1, timeout=3)
+    assert caught.value.where == str(bad)
 
 
 def test_junit_has_a_case_for_every_metric(failed: Verdict) -> None:
