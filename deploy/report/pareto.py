@@ -11,7 +11,7 @@ from deploy.report.schema import Point
 from deploy.report.text import flat, label, number, value_text
 
 AXES = {"latency": ("latency p50 in ms", 1.0), "size": ("file size in MB", 1e-6)}
-_HOVER_LINES = 14
+_HOVERED = ("accuracy", "latency", "size", "MACs")
 
 
 def facts(point: Point) -> Iterator[tuple[str, str]]:
@@ -137,10 +137,14 @@ def _intervals(points: list[Point]) -> Figure:
 
 
 def _hover(point: Point) -> str:
-    """Return the point's facts as lines for Plotly, which reads a little HTML: names are escaped by ``label``."""
-    lines = [f"{label(name, 30)}: {label(value, 60)}" for name, value in facts(point)]
-    more = len(lines) - _HOVER_LINES
-    return "<br>".join(lines if more <= 0 else [*lines[:_HOVER_LINES], f"… and {more} more: click"])
+    """Return the point's figures as lines for Plotly, which reads a little HTML: names are escaped by ``label``.
+
+    The card under the charts shows the whole configuration; here it would hide the chart.
+    """
+    # A setting of the configuration may be called as a figure is; the figure comes first.
+    known = dict(reversed(list(facts(point))))
+    lines = [label(point.name, 40), *(f"{name}: {label(known[name], 48)}" for name in _HOVERED)]
+    return "<br>".join(lines)
 
 
 def _figure(panel: Panel, traces: list[Figure], xs: list[float], axis: str, card: str) -> Figure:
