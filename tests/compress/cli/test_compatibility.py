@@ -37,7 +37,7 @@ def test_a_table_reasons_and_reports(cli: Cli, tmp_path: Path) -> None:
     matrix = read_json("m.json").matrix
     assert matrix is not None
     assert [cell.outcome for cell in matrix.cells] == ["runs", "not tested here", "refused", "not tested here"]
-    assert "Compatibility of net.onnx, acme.onnx" in Path("m.html").read_text()
+    assert f"{ACME}::Frobnicate" in Path("m.html").read_text()
     cli(*asked, "-o", "m.json").refused("m.json", "--force")
     assert Matrix.model_validate(cli(*asked, "--json").data).cells[0].error == matrix.cells[0].error
 
