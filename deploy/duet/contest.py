@@ -129,7 +129,7 @@ class Contest:
         begun = time.perf_counter()
         self._progress((begun - start) / self._terms.budget, "measuring this machine's noise")
         per_block = self._pilot(pairs, begun, end)
-        possible = int((end - time.perf_counter()) / per_block) if per_block else 0
+        possible = max(int((end - time.perf_counter()) / per_block), 0)
         for track in self._tracks:
             track.resolve(possible, self._terms)
         if not self._hopeless():
@@ -144,6 +144,8 @@ class Contest:
             "warmup": {"runs": warmth.runs, "seconds": warmth.seconds, "stationary": warmth.stationary},
             "pairs_per_block": pairs,
             "blocks_possible": possible,
+            "seconds_per_block": per_block,
+            "enough": _enough(per_block, self._terms),
             "seconds": time.perf_counter() - start,
             "base_milliseconds": [value * 1e3 for block in self._blocks for value in block.base],
             "new_milliseconds": [value * 1e3 for block in self._blocks for value in block.new],
@@ -162,8 +164,8 @@ class Contest:
         fewest = fewest_pairs([track.metric for track in self._tracks])
         return warmth, pairs_in_block(2 * min(loading), warmth.seconds / warmth.runs, left, fewest)
 
-    def _pilot(self, pairs: int, begun: float, end: float) -> float | None:
-        """Run the baseline against itself, loaded afresh every time; return the seconds that a block takes."""
+    def _pilot(self, pairs: int, begun: float, end: float) -> float:
+        """Run the baseline against itself, loaded afresh every time; return the least seconds that a block takes."""
         allowed = (end - begun) * _PILOT_SHARE
         done = 0
         while done < _PILOT_BLOCKS and (done < _FEWEST_PILOT or time.perf_counter() - begun < allowed):
@@ -171,13 +173,14 @@ class Contest:
                 self._base, self._base, pairs=pairs, order=self._order, end=end, observer=_Only(self._observer)
             )
             if block is None:
-                return None
+                break
             done += 1
             for track in self._tracks:
                 track.noise.append(block.log_ratio(track.metric))
-        for track in self._tracks:
-            track.scale = wealth.spread(track.noise)
-        return (time.perf_counter() - begun) / done
+        if done:
+            for track in self._tracks:
+                track.scale = wealth.spread(track.noise)
+        return (time.perf_counter() - begun) / max(done, 1)
 
     def _hopeless(self) -> bool:
         coarsest = (_HOPELESS * track.tolerance for track in self._tracks)
@@ -239,6 +242,11 @@ class _Only(Observer):
 
     def before_call(self, index: int, share: float) -> None:
         self._observer.before_call(0, share)
+
+
+def _enough(per_block: float, terms: Terms) -> float:
+    """Return the seconds of budget with which a decision becomes possible at all, however clear the case."""
+    return (wealth.fewest(terms.fail_alpha) + _PILOT_BLOCKS) * per_block / (1 - _WARMUP_SHARE)
 
 
 def _too_coarse(track: Track) -> bool:

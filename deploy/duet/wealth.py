@@ -20,6 +20,7 @@ more than one stake.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -65,6 +66,11 @@ def bounds(values: Sequence[float], scale: float, alpha: float) -> tuple[float |
 def can_decide(count: int, alpha: float) -> bool:
     """Return whether ``count`` values can exclude anything: nine can at 1 %."""
     return _log_mean(count * np.log1p(np.asarray(STAKES))) > math.log(1 / alpha) + 1e-9
+
+
+def fewest(alpha: float) -> int:
+    """Return how many values it takes at least to exclude anything."""
+    return next(count for count in itertools.count(1) if can_decide(count, alpha))
 
 
 def half_width(noise: Sequence[float], count: int, scale: float, alpha: float) -> float | None:

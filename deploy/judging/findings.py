@@ -36,7 +36,7 @@ def latency(track: Mapping[str, Any], found: Mapping[str, Any], policy: Policy) 
         high=last["high"],
         resolution=track["resolution"],
     )
-    return finding.model_copy(update={"text": _latency_text(finding, found["seconds"], policy.budget)})
+    return finding.model_copy(update={"text": _latency_text(finding, found, policy.budget)})
 
 
 def counted(metric: str, unit: Any, base: float, new: float, tolerance: float) -> Finding:
@@ -113,11 +113,10 @@ def unmeasured(metric: str, unit: Any, tolerance: float, why: str) -> Finding:
     return Finding(metric=metric, status="unmeasured", tolerance=tolerance, text=text, unit=unit)
 
 
-def _latency_text(finding: Finding, seconds: float, budget: float) -> str:
+def _latency_text(finding: Finding, found: Mapping[str, Any], budget: float) -> str:
     tolerance, name = percent(finding.tolerance), finding.metric
     if finding.status == "unresolvable":
-        finest = "it allows no decision at all" if finding.resolution is None else percent(finding.resolution)
-        finest = finest if finding.resolution is None else f"the finest is {finest}"
+        finest = _no_decision(found) if finding.resolution is None else f"the finest is {percent(finding.resolution)}"
         seen = "" if finding.change is None else f" Seen was {bounds(finding.change, finding.low, finding.high)}."
         return (
             f"a tolerance of {tolerance} for {name} is below what this machine can resolve in {budget:g} s ({finest}); "
@@ -126,11 +125,16 @@ def _latency_text(finding: Finding, seconds: float, budget: float) -> str:
     said = {
         "pass": f"{name} is not larger by {tolerance} or more",
         "fail": f"{name} is larger by more than the {tolerance} allowed",
-        "inconclusive": f"{name} was not settled in {seconds:.3g} s (tolerance {tolerance})",
+        "inconclusive": f"{name} was not settled in {found['seconds']:.3g} s (tolerance {tolerance})",
     }[finding.status]
     if finding.change is None:
         return f"{said}: no block was completed."
     return f"{said}: {bounds(finding.change, finding.low, finding.high)}."
+
+
+def _no_decision(found: Mapping[str, Any]) -> str:
+    block, enough = found["seconds_per_block"], found["enough"]
+    return f"it allows no decision at all: a block of runs takes {block:.2g} s and more, {enough:.2g} s is the least"
 
 
 def _said(failed: bool, tolerance: float) -> str:

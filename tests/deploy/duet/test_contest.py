@@ -86,8 +86,10 @@ def test_a_tolerance_far_below_what_is_resolved_is_refused_before_the_new_file_i
     assert track["resolution"] > 1e-9
 
 
-def test_a_budget_too_short_for_any_block_decides_nothing() -> None:
-    (track,) = _run(0.5, budget=1e-9)["tracks"]
+def test_a_budget_too_short_for_any_block_decides_nothing_and_says_what_would() -> None:
+    found = _run(0.5, budget=1e-9)
+    (track,) = found["tracks"]
+    assert found["enough"] > 1e-9
     assert track["status"] == "unresolvable"
     assert track["resolution"] is None
 

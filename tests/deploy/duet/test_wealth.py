@@ -86,3 +86,7 @@ def test_a_shift_as_large_as_the_scatter_is_seen_within_thirty_values() -> None:
     generator = np.random.default_rng(3)
     seen = [wealth.least(list(1 + generator.standard_normal(30)), 1.0, ALPHA) for _ in range(100)]
     assert sum(low is not None and low > 0 for low in seen) >= 90
+
+
+def test_stricter_bounds_need_more_values() -> None:
+    assert [wealth.fewest(alpha) for alpha in (0.01, 0.0001)] == [9, 16]
