@@ -34,7 +34,9 @@ _PILOT_BLOCKS = 6
 _FEWEST_PILOT = 3
 _HOPED_BLOCKS = 32  # that blocks are kept short enough for, the pilot's included
 _LOADING_SHARE = 1 / 3
+_ENOUGH_BLOCKS = 18
 _GOOD_PAIRS = 8
+_FEWEST_PAIRS = 4
 _MOST_PAIRS = 400
 _SHORTEST_SHARE = 0.02
 _HOPELESS = 2.0  # the pilot's own estimate is good to a factor of two
@@ -231,7 +233,9 @@ def pairs_in_block(loading: float, per_pair: float, left: float, fewest: int) ->
     """
     worth = max(loading * (1 / _LOADING_SHARE - 1) / per_pair, _GOOD_PAIRS)
     fitting = (left / _HOPED_BLOCKS - loading) / per_pair - 1
-    return max(1, fewest, min(round(min(worth, fitting)), _MOST_PAIRS))
+    # Where runs are slow or often interrupted, fewer blocks are better than blocks without an undisturbed run.
+    scarce = min((left / _ENOUGH_BLOCKS - loading) / per_pair - 1, _FEWEST_PAIRS)
+    return max(1, fewest, min(round(min(worth, max(fitting, scarce))), _MOST_PAIRS))
 
 
 class _Only(Observer):

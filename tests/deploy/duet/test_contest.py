@@ -159,7 +159,9 @@ def test_the_fastest_quarter_scatters_less_than_the_median_where_runs_are_interr
 def test_pairs_in_a_block_pay_for_the_loading_and_leave_room_for_many_blocks() -> None:
     assert contest.pairs_in_block(0.02, 0.002, 60.0, 1) == 20  # loading is a third
     assert contest.pairs_in_block(0.001, 0.002, 60.0, 1) == 8  # a quarter of which is two runs
-    assert contest.pairs_in_block(0.2, 0.4, 60.0, 1) == 3  # 32 blocks fit
+    assert contest.pairs_in_block(0.2, 0.3, 60.0, 1) == 5  # 32 blocks fit
+    assert contest.pairs_in_block(0.2, 0.4, 60.0, 1) == 4  # 18 would, 32 would have fewer pairs
+    assert contest.pairs_in_block(0.2, 0.8, 60.0, 1) == 3
     assert contest.pairs_in_block(5.0, 0.4, 60.0, 1) == 1
     assert contest.pairs_in_block(0.001, 0.002, 60.0, 200) == 200
 
