@@ -208,6 +208,8 @@ def parse_share(_context: click.Context, _parameter: click.Parameter, value: str
         share = float("nan")
     if not 0 <= share < 10:
         raise click.BadParameter(f"{value!r}: write a share such as 5% or 0.05")
+    if share >= 1 and not text.endswith("%"):
+        raise click.BadParameter(f"{value!r} would be {share:.0%}: write {text}%, or {share:.0%} where that is meant")
     return share
 
 

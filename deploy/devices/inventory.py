@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,6 +19,7 @@ from deploy.devices.base import Device
 from deploy.devices.local import LocalDevice
 from deploy.devices.remote import Setting
 from deploy.devices.ssh import SshDevice
+from deploy.strictyaml import StrictLoader
 
 FILE = "devices.yaml"
 HERE, ALL = "here", "all"
@@ -154,7 +155,7 @@ def user_file() -> Path:
 def read(path: Path) -> Inventory:
     """Read a ``devices.yaml``. Raises :class:`InputError` naming the key that is wrong, never its value."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})", where=str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -197,16 +198,3 @@ def _entry(name: str, value: object, path: Path) -> Entry:
     except InputError as error:
         raise InputError(f"device {name}: {error.what}", where=str(path), hint=error.hint) from error
     return entry
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: YAML would silently forget the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is there twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep)

@@ -32,6 +32,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from compress.errors import InputError
+from deploy.strictyaml import StrictLoader
 
 TAILS = ("p90", "p95", "p99")
 _MOST = 10.0
@@ -41,7 +42,7 @@ def share(value: Any) -> float:
     """Return 0.05 for ``5%``, ``"0.05"`` or 0.05.
 
     Raises:
-        ValueError: it is no share, or not from 0 to below 10.
+        ValueError: it is no share, or not from 0 to below 10, or a bare number from 1 on: percent may be meant.
     """
     text = str(value).strip()
     try:
@@ -50,6 +51,8 @@ def share(value: Any) -> float:
         number = math.nan
     if isinstance(value, bool) or not 0 <= number < _MOST:
         raise ValueError(f"{value!r} is no share: write 5% or 0.05")
+    if isinstance(value, int | str) and number >= 1 and not text.endswith("%"):
+        raise ValueError(f"{value!r} would be {number:.0%}: write {text}%, or {number:.0%} where that is meant")
     return number
 
 
@@ -116,7 +119,7 @@ def make(values: dict[str, Any], *, where: str | None = None) -> Policy:
         raise InputError(
             f"{place} of the gate's policy: {said[:1].lower() + said[1:]}",
             where=where,
-            hint=f"it is {first['input']!r}",
+            hint=None if first["type"] == "value_error" else f"it is {first['input']!r}",
         ) from error
 
 
@@ -128,7 +131,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     where = os.fspath(path)
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), StrictLoader)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})", where=where, hint="check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

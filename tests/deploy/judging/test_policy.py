@@ -28,6 +28,9 @@ def test_the_documented_example_is_a_policy(tmp_path: Path) -> None:
         ("latency: much", "write 5% or 0.05"),
         ("latency: true", "write 5% or 0.05"),
         ("latency: 0", "greater than 0"),
+        ("latency: 5", "5 would be 500%: write 5%, or 500% where that is meant"),
+        ("size: '1'", "'1' would be 100%: write 1%"),
+        ("latency: 5%\nsize: 0%\nlatency: 50%", "'latency' is there twice"),
         ("p95: -3%", "write 5% or 0.05"),
         ("accuracy: 200%", "less than or equal to 1"),
         ("threads: 0", "threads of the gate's policy"),
@@ -44,6 +47,11 @@ def test_what_is_no_policy_is_refused_by_name(tmp_path: Path, text: str, said: s
     assert said in str(caught.value)
     assert "gate.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("given", "read"), [("500%", 5.0), ("0.05", 0.05), (0.05, 0.05), (5.0, 5.0), (0, 0.0)])
+def test_a_share_is_in_percent_or_below_one(given: object, read: float) -> None:
+    assert policy.share(given) == pytest.approx(read)
 
 
 def test_a_missing_policy_is_named_and_an_empty_one_has_the_defaults(tmp_path: Path) -> None:
