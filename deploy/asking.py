@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from compress.errors import CompressError, InputError
@@ -22,7 +21,7 @@ def ask(task: str, paths: Sequence[AnyPath], arguments: Mapping[str, Any], *, ti
         InputError: a file was refused, or its runtime crashed or hung while it ran it.
         UnavailableError: the runtime cannot be used here.
     """
-    resolved = [str(Path(path).resolve()) for path in paths]
+    resolved = [os.path.abspath(path) for path in paths]  # links keep their names: endings and neighbours count
     try:
         return children.run(task, {**arguments, "files": resolved}, timeout=timeout, tick=tick)
     except children.TaskError as refused:

@@ -87,7 +87,7 @@ def measure(
 
 def labels(paths: Sequence[AnyPath]) -> list[str]:
     """Return what files are called in reports: their names, with as many folders as it takes to tell them apart."""
-    places = [Path(path).resolve().parts for path in paths]
+    places = [Path(os.path.abspath(path)).parts for path in paths]
     names: list[str] = []
     for place in places:
         others = [other for other in places if other != place]

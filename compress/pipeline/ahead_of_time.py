@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ def compile_file(path: Path, capability: str, timeout: float) -> Compiled:
     with tempfile.TemporaryDirectory(prefix="compress-engine-") as folder:
         engine = str(Path(folder) / "engine")
         answer = ask(
-            COMPILE, {"path": str(path.resolve()), "capability": capability, "engine": engine}, timeout=timeout
+            COMPILE, {"path": os.path.abspath(path), "capability": capability, "engine": engine}, timeout=timeout
         )
     if answer.value is not None:
         return Compiled(**answer.value | {"unsupported": tuple(answer.value.get("unsupported", ()))})

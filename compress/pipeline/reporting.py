@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,7 @@ def _check(request: ReportRequest) -> None:
         require_file(path)
     names = [path.name for path in request.files]
     for path in request.files[1:]:
-        if names.count(path.name) > 1 and path.resolve() != request.baseline.resolve():
+        if names.count(path.name) > 1 and os.path.abspath(path) != os.path.abspath(request.baseline):
             raise InputError(
                 "another file has the same name", where=str(path), hint="rename one: a report goes by names"
             )
@@ -172,7 +173,7 @@ def _measure(report: Report, request: ReportRequest, screen: Screen) -> None:
     """
     import deploy
 
-    files = list({path.resolve(): path for path in request.files}.values())
+    files = list({os.path.abspath(path): path for path in request.files}.values())
     with screen.bar(f"measuring {len(files)} files") as progress:
         measured = deploy.measure(
             files,

@@ -143,7 +143,7 @@ class _Row:
         feeds, outputs = subject.feeds(), subject.folder / f"{name}.npz"
         runnable = subject.inputs is None or feeds is not None
         asked = {
-            "path": str(subject.path.resolve()),
+            "path": os.path.abspath(subject.path),
             "runtime": name,
             "threads": how.threads,
             "run": runnable,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import tempfile
-from pathlib import Path
 
 from deploy.devices.base import Device
 from deploy.devices.talking import talk
@@ -24,7 +24,7 @@ class LocalDevice(Device):
         self._stopped = False
 
     def measure(self, request: MeasureRequest, progress: Progress = silent) -> Answer:
-        files = [str(Path(file).resolve()) for file in request.files]
+        files = [os.path.abspath(file) for file in request.files]
         return self._talk(dataclasses.replace(request, files=files), progress)
 
     def describe(self) -> Answer:

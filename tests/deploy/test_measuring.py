@@ -204,3 +204,16 @@ def test_a_torn_line_costs_what_was_not_told_yet(net: Path, bigger_net: Path) ->
 def test_senseless_requests_are_refused(net: Path, options: dict[str, object]) -> None:
     with pytest.raises(InputError):
         deploy.measure([net], **options)  # type: ignore[arg-type]
+
+
+def test_a_link_is_measured_under_its_own_name(net: Path, tmp_path: Path) -> None:
+    # Caches of models keep files under a checksum without an ending, and links to them.
+    (tmp_path / "blob").write_bytes(net.read_bytes())
+    links = [tmp_path / "old.onnx", tmp_path / "new.onnx"]
+    for link in links:
+        link.symlink_to("blob")
+    found = deploy.measure(links, seconds=0.05)
+    assert not found.failures
+    assert measured_names(found.profiles) == ["old.onnx", "new.onnx"]
+    verdict = deploy.gate(*links, budget=1.0)
+    assert (verdict.base.name, verdict.new.name) == ("old.onnx", "new.onnx")
