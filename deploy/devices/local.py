@@ -36,7 +36,11 @@ class LocalDevice(Device):
             self._process.kill()
 
     def _talk(self, request: MeasureRequest | None, progress: Progress) -> Answer:
-        with tempfile.TemporaryFile("w+", errors="replace") as words:
+        # The runner is killed when it is stopped: what it and its children leave behind goes with this folder.
+        with (
+            tempfile.TemporaryDirectory(prefix="compress-here-", ignore_cleanup_errors=True) as folder,
+            tempfile.TemporaryFile("w+", errors="replace") as words,
+        ):
             process = subprocess.Popen(
                 children.command("deploy.runner"),
                 stdin=subprocess.PIPE,
@@ -44,6 +48,7 @@ class LocalDevice(Device):
                 stderr=words,
                 text=True,
                 encoding="utf-8",
+                env=os.environ | {"TMPDIR": folder},
                 start_new_session=True,  # an interrupt at the keyboard is for this process, which then ends that one
             )
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from compress.errors import CompressError
+from compress.errors import CompressError, InputError
 from deploy.runner.children import end_with_parent
 from deploy.runner.marker import Marker
 from deploy.runner.protocol import error_event
@@ -63,6 +63,9 @@ def main() -> None:
         value = getattr(importlib.import_module(module), function)(asked["arguments"], reporter)
     except CompressError as error:
         reporter.event(error_event(error))
+    except MemoryError as error:
+        told = " ".join(str(error).split()) or "no more is to be had"
+        reporter.event(error_event(InputError(f"does not fit in memory ({told})", hint="give a smaller batch or size")))
     else:
         reporter.event({"event": "result", "value": value})
     # A runtime that fails while it is taken down has done its work.

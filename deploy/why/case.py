@@ -58,8 +58,9 @@ class Case:
 
     @property
     def cause_scale(self) -> float:
-        """A run's milliseconds for each millisecond of a cause, so that causes add up to what is lost."""
-        told = sum(cause.milliseconds for cause in self.account.causes)
+        """A run's milliseconds for each millisecond of a cause, so that those that cost add up to what is lost."""
+        # Causes that gained are left out: beside costs that they cancel, the sum says nothing about any of them.
+        told = sum(max(cause.milliseconds, 0.0) for cause in self.account.causes)
         lost = self.new_ms - self.promised
         return lost / told if told > 0 and lost > 0 else self.scale
 

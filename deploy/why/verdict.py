@@ -76,7 +76,7 @@ def _roofs(case: Case) -> list[str]:
     words = {
         "compute": "in layers bound by compute",
         "memory": "in layers bound by memory",
-        "overhead": "in operators too small to matter",
+        "overhead": "in operators that cost more to call than to compute",
         "unknown": "in layers far from every limit of the machine",
     }
     if not total:

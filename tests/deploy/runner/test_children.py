@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.errors import UnavailableError
+from compress.errors import InputError, UnavailableError
 from deploy.runner import children
 from deploy.runner.children import ChildError, TaskError
 from tests.deploy.runner.processes import alive, wait_until
@@ -51,6 +51,10 @@ def stumble(arguments, reporter):
 def refuse(arguments, reporter):
     reporter.at(1)
     raise UnavailableError("is not here", where="there", hint="go and get it")
+
+def ask_for_too_much(arguments, reporter):
+    import numpy
+    numpy.zeros(1 << 58)
 
 def hang(arguments, reporter):
     reporter.at(2)
@@ -127,6 +131,13 @@ def test_a_refusal_keeps_its_kind_its_words_and_its_file() -> None:
     assert isinstance(error, UnavailableError)
     assert (error.what, error.where, error.hint) == ("is not here", "there", "go and get it")
     assert raised.value.at == 1
+
+
+def test_what_does_not_fit_in_memory_is_no_crash() -> None:
+    with pytest.raises(TaskError, match="does not fit in memory") as raised:
+        children.run("some_tasks:ask_for_too_much", {}, timeout=60, tick=silent)
+    assert isinstance(raised.value.error, InputError)
+    assert "smaller batch" in str(raised.value.error.hint)
 
 
 def test_a_hang_is_ended_and_told_with_what_it_hung_in() -> None:
