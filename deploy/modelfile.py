@@ -84,7 +84,8 @@ def _parse(file: Path) -> Any:
     if file.is_dir():
         raise InputError("is a folder, an ONNX file was expected", where=where, hint="name the .onnx file in it")
     if not file.is_file():
-        raise InputError("does not exist", where=where, hint="check the path")
+        what = "is no regular file" if file.exists() else "does not exist"
+        raise InputError(what, where=where, hint="check the path")
     if file.suffix in NETWORKS:
         raise InputError(
             "is a network, not a deployment file", where=where, hint="write one with compress export first"

@@ -69,7 +69,10 @@ def _methodology(together: int, seed: int) -> Methodology:
         order="one file, repeated" if together == 1 else several,
         inputs=INPUTS_TEXT,
         warmup="until the last half of the runs shows no trend (Mann-Kendall, 5 %), for at most the measuring time",
-        intervals="order statistics, 95 %, no distribution assumed, runs taken as independent",
+        intervals=(
+            "order statistics, 95 %, no distribution assumed, runs taken as independent: of this load of the file, "
+            "another one may lie elsewhere (compress gate loads anew, many times)"
+        ),
         seed=seed,
     )
 

@@ -42,6 +42,8 @@ def _limits(_context: click.Context, _parameter: click.Parameter, values: tuple[
         if name not in LIMITED or not share:
             raise click.BadParameter(f"{value!r}: write METRIC=SHARE; the metrics are {', '.join(LIMITED)}")
         parse_share(_context, _parameter, share)
+        if name in limits:
+            raise click.BadParameter(f"{name} is limited twice: to {limits[name]} and to {share}")
         limits[name] = share
     return limits
 

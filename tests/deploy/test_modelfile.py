@@ -61,6 +61,7 @@ def _no_graph(path: Path, net: Path) -> None:
     ("damage", "says"),
     [
         (lambda path, net: None, "does not exist"),
+        (lambda path, net: os.mkfifo(path), "is no regular file"),
         (_folder, "is a folder"),
         (_empty, "is empty"),
         (_truncated, "not an ONNX file, or is truncated"),

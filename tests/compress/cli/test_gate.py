@@ -58,6 +58,7 @@ def test_every_form_of_the_verdict_is_written(cli: Cli, pair: Pair, monkeypatch:
     [
         (("--limit", "speed=5%"), ("METRIC=SHARE", "memory")),
         (("--limit", "memory"), ("memory", "METRIC=SHARE")),
+        (("--limit", "p99=5%", "--limit", "p99=10%"), ("p99", "twice")),
         (("--limit", "accuracy=1%"), ("--data",)),
         (("--data", "digits"), ("--limit accuracy",)),
         (("--policy", "none.yaml"), ("none.yaml",)),
