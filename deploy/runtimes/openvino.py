@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import re
@@ -22,6 +23,18 @@ _PART = "/WithoutBiases"
 _WARM_UP = 3
 
 
+@functools.cache
+def _core() -> Any:
+    """One for the process, never let go: its plug-in lays the stack that signals are handled on.
+
+    Where it is taken down by another thread than began it (garbage is collected wherever it is noticed), that stack
+    is gone and the next signal, such as Ctrl-C, ends the process without a word.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class Openvino(Runtime):
     """ONNX files on the CPU."""
 
@@ -31,10 +44,10 @@ class Openvino(Runtime):
         if importlib.util.find_spec("openvino") is None:
             return "openvino is not installed: pip install openvino"
         try:
-            import openvino
+            importlib.import_module("openvino")
         except Exception as error:  # noqa: BLE001 - a broken installation raises anything, and that is the reason
             return f"openvino cannot be imported ({_said(error)})"
-        devices = openvino.Core().available_devices
+        devices = _core().available_devices
         return None if _DEVICE in devices else f"its CPU plug-in is missing (it has {', '.join(devices) or 'none'})"
 
     def prepare(self) -> None:
@@ -113,10 +126,8 @@ class _Session(Session):
         return OperatorTiming(name, kind, milliseconds, tuple(node.name for node in nodes), tuple(layers), _DEVICE)
 
     def _compile(self, **extra: str) -> Any:
-        import openvino
-
         try:
-            return openvino.Core().compile_model(str(self.path), _DEVICE, self._settings | extra)
+            return _core().compile_model(str(self.path), _DEVICE, self._settings | extra)
         except Exception as error:  # it raises RuntimeError, and TypeError for wrong settings
             raise InputError(f"OpenVINO cannot load it ({_said(error)})", where=str(self.path)) from error
 

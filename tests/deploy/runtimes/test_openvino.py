@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,23 @@ def test_a_disturbed_run_is_left_out() -> None:
     kept = [run for run in range(len(durations)) if run != 5]
     assert Cumulative(running).mean(kept) == pytest.approx(10.0, abs=1.0)
     assert Cumulative(running).mean(range(20)) == pytest.approx(259.5, abs=1.0)
+
+
+_INTERRUPTED_AFTERWARDS = """
+import gc, os, signal, sys, threading
+from deploy.runtimes.openvino import Openvino
+
+signal.signal(signal.SIGINT, lambda number, frame: print("interrupted"))
+assert Openvino().why_not() is None
+collector = threading.Thread(target=gc.collect)
+collector.start()
+collector.join()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_signals_are_survived_once_another_thread_has_collected_garbage() -> None:
+    """OpenVINO lays the stack that signals are handled on, and takes it along when it is taken down."""
+    command = [sys.executable, "-X", "faulthandler", "-c", _INTERRUPTED_AFTERWARDS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr
