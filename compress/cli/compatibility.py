@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from compress.cli.console import Console
-from compress.cli.options import force_option, json_option, parse_sizes
+from compress.cli.options import force_option, json_option, size_option, timeout_option
 from compress.cli.outputs import report_outputs
 from compress.pipeline.compatibility import CAPABILITIES
 
@@ -54,23 +54,9 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, values: 
     help="Where to try: here, ssh://user@host, a name in devices.yaml, or all (of that file); repeatable.  [here]",
 )
 @click.option("--no-compile", is_flag=True, help="Try runtimes alone.")
-@click.option(
-    "--size",
-    "sizes",
-    multiple=True,
-    metavar="NAME=N",
-    callback=parse_sizes,
-    help="Size of another dynamic dimension of an input, such as height=224; repeatable.",
-)
+@size_option
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Per operator.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=300.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="A trial or a compilation that takes longer hangs.",
-)
+@timeout_option(300.0, "Seconds after which a trial or a compilation is taken to hang.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For inputs.")
 @report_outputs
 @force_option

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from compress.cli.console import Console
-from compress.cli.options import DATA_HELP, force_option, json_option, measuring_options, parse_share
+from compress.cli.options import DATA_HELP, force_option, json_option, measuring_options, parse_share, timeout_option
 
 LIMITED = ("latency", "p90", "p95", "p99", "memory", "size", "macs", "accuracy")
 WRITTEN = (".json", ".md")
@@ -94,13 +94,7 @@ def _written(_context: click.Context, _parameter: click.Parameter, values: tuple
     show_default=True,
     help="Bound on the chance of a wrong FAIL, and of a wrong PASS.",
 )
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=120.0,
-    show_default=True,
-    help="Seconds without a sign of life after which a runtime is taken to hang.",
-)
+@timeout_option(120.0)
 @measuring_options
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE.xml", help="Write JUnit XML.")
 @click.option("--github", is_flag=True, help="Write the job summary and annotations of a GitHub Actions step.")

@@ -157,19 +157,39 @@ def training_options(function: Decorated) -> Decorated:
     return function
 
 
+def size_option(function: Decorated) -> Decorated:
+    """``--size NAME=N``: sizes of dynamic dimensions, passed on as ``sizes``."""
+    option = click.option(
+        "--size",
+        "sizes",
+        multiple=True,
+        metavar="NAME=N",
+        callback=parse_sizes,
+        help="Size of another dynamic dimension of the input, such as height=224; repeatable.",
+    )
+    return option(function)
+
+
+def seconds_option(default: float, help_text: str) -> Decorator[Any]:
+    """``--seconds``: how long to measure."""
+    positive = click.FloatRange(min=0, min_open=True)
+    return click.option("--seconds", type=positive, default=default, show_default=True, help=help_text)
+
+
+def timeout_option(
+    default: float, help_text: str = "Seconds without a sign of life after which a runtime is taken to hang."
+) -> Decorator[Any]:
+    """``--timeout``: when what runs elsewhere is given up."""
+    positive = click.FloatRange(min=0, min_open=True)
+    return click.option("--timeout", type=positive, default=default, show_default=True, help=help_text)
+
+
 def measuring_options(function: Decorated) -> Decorated:
     """``--threads``, ``--batch``, ``--size`` and ``--seed``: under what a deployment file is measured."""
     decorators: list[Decorator[Any]] = [
         click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Per operator."),
         click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples per run."),
-        click.option(
-            "--size",
-            "sizes",
-            multiple=True,
-            metavar="NAME=N",
-            callback=parse_sizes,
-            help="Size of another dynamic dimension of the input, such as height=224; repeatable.",
-        ),
+        size_option,
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For inputs and order."),
     ]
     for decorator in reversed(decorators):

@@ -10,7 +10,7 @@ import click
 from compress.cli.console import Console
 from compress.cli.devices import device_options
 from compress.cli.measured import show, trouble
-from compress.cli.options import force_option, json_option, parse_sizes
+from compress.cli.options import force_option, json_option, seconds_option, size_option, timeout_option
 from compress.cli.outputs import report_outputs
 
 EXAMPLES = """\b
@@ -53,30 +53,11 @@ available: what could be measured is shown and written all the same.
     show_default=True,
     help="Samples per run; repeatable.",
 )
-@click.option(
-    "--size",
-    "sizes",
-    multiple=True,
-    metavar="NAME=N",
-    callback=parse_sizes,
-    help="Size of another dynamic dimension of the input, such as height=224; repeatable.",
-)
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=3.0,
-    show_default=True,
-    help="Measuring time per file under each set of conditions.",
-)
+@size_option
+@seconds_option(3.0, "Measuring time per file under each set of conditions.")
 @device_options
 @click.option("--operators", is_flag=True, help="Time every operator, too, and name the layers that it computes.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=120.0,
-    show_default=True,
-    help="Seconds without a sign of life after which a runtime is taken to hang.",
-)
+@timeout_option(120.0)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For inputs and order.")
 @report_outputs
 @force_option

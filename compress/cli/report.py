@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compress.cli.console import Console
-from compress.cli.options import force_option, json_option, measuring_options, parse_share
+from compress.cli.options import force_option, json_option, measuring_options, parse_share, seconds_option
 from compress.cli.outputs import report_outputs
 from compress.pipeline.tables import change, figure
 
@@ -58,13 +58,7 @@ RENDERING = {"sources", "title", "outputs", "force", "as_json"}
 @click.option("--title", help="Headline of the page.")
 @click.option("--max-regression", default="5%", show_default=True, callback=parse_share, help="For the gate's verdict.")
 @click.option("--runtime", default="onnxruntime-cpu", show_default=True, help="Where to run; see compress doctor.")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=3.0,
-    show_default=True,
-    help="Measuring time per file.",
-)
+@seconds_option(3.0, "Measuring time per file.")
 @click.option(
     "--budget",
     type=click.FloatRange(min=0, min_open=True),

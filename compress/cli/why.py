@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compress.cli.console import Console
-from compress.cli.options import force_option, json_option, measuring_options
+from compress.cli.options import force_option, json_option, measuring_options, seconds_option
 from compress.cli.outputs import report_outputs
 from compress.pipeline.tables import amount
 
@@ -31,13 +31,7 @@ _MOST_EXTRAS = 6
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--runtime", default="onnxruntime-cpu", show_default=True, help="Where to run; see compress doctor.")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=20.0,
-    show_default=True,
-    help="Measuring time in all.",
-)
+@seconds_option(20.0, "Measuring time in all.")
 @click.option("--all", "everything", is_flag=True, help="Show every layer, not only those that matter.")
 @measuring_options
 @report_outputs

@@ -5,6 +5,7 @@
 
     class TestMine(RuntimeContract):
         name = "my-runtime"          # the name of its entry point
+        untold = frozenset({"times"})  # only where it does not tell the times of operators ("names", "placement")
 
 Needs the packages pytest and onnx.
 """

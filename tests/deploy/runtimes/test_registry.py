@@ -162,6 +162,7 @@ MUTANTS = """
 
     class Contract(RuntimeContract):
         session = ToySession
+        untold = frozenset({"times", "placement"})
 
         @pytest.fixture
         def runtime(self):
@@ -207,7 +208,12 @@ MUTANTS = """
                 from dataclasses import replace
                 return replace(super().describe(), threads=1, settings={"file": str(self.path)})
 
+    class TestSilent(Contract):
+        untold = frozenset()
+
     class TestLying(Contract):
+        untold = frozenset()
+
         class session(ToySession):
             def operator_times(self, feeds, *, runs=20):
                 return [OperatorTiming("all", "Network", 0.001, ("nobody",), ("nowhere",))]
@@ -223,6 +229,7 @@ def test_a_third_party_certifies_its_runtime_and_faults_are_found(tmp_path: Path
 
         class TestToy(RuntimeContract):
             name = "toy"
+            untold = frozenset({"times", "placement"})
     """
     (tmp_path / "test_toy.py").write_text(textwrap.dedent(contract))
     (tmp_path / "test_mutants.py").write_text(textwrap.dedent(MUTANTS))
@@ -245,6 +252,7 @@ def test_a_third_party_certifies_its_runtime_and_faults_are_found(tmp_path: Path
         "test_it_describes_itself_completely",
         "test_no_more_threads_compute_than_were_asked_for",
     }
+    assert found["TestSilent"] == {"test_the_times_of_wrong_inputs_are_refused"}
     assert found["TestLying"] == {
         "test_times_of_operators_add_up_to_a_run",
         "test_operators_are_the_files_nodes_and_the_checkpoints_layers",
