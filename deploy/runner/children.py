@@ -111,7 +111,7 @@ def _converse(
     share, text, heard = 0.0, "starting", time.monotonic()
     while True:
         try:
-            event = lines.next(_BEAT)
+            event = lines.next(min(_BEAT, timeout))
         except TimeoutError:
             if time.monotonic() - heard > timeout:
                 raise _hung(process, timeout, text, marker.get()) from None
