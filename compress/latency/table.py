@@ -5,6 +5,7 @@ Source: Zhao et al. 2021 (JCW): latency is the sum over layers of a measured tab
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,38 @@ class LatencyTable:
             low, share = place(name, axis, at)
             values = values[low] if share == 0 else (1 - share) * values[low] + share * values[low + 1]
         return float(values)
+
+    def many(self, points: Array) -> Array:
+        """Return milliseconds for each row of ``points``, of shape (n, 3); as calling it, but all at once.
+
+        Raises:
+            InputError: as calling it; the first axis and point outside are named.
+        """
+        places = [
+            places_of(name, axis, points[:, at]) for at, (name, axis) in enumerate(zip(AXES, self.axes, strict=True))
+        ]
+        found = np.zeros(len(points))
+        for corner in itertools.product((0, 1), repeat=len(AXES)):
+            weight = np.ones(len(points))
+            index = []
+            for (low, share), axis, side in zip(places, self.axes, corner, strict=True):
+                weight = weight * (share if side else 1 - share)
+                index.append(np.minimum(low + side, axis.size - 1))
+            found += weight * self.milliseconds[tuple(index)]
+        return found
+
+
+def places_of(name: str, axis: Array, at: Array) -> tuple[Array, Array]:
+    """Return what :func:`place` does for each of ``at``, of shape (n,)."""
+    slack = _SLACK * max(1.0, abs(float(axis[-1])))
+    outside = ~((at >= axis[0] - slack) & (at <= axis[-1] + slack))
+    if outside.any():
+        place(name, axis, float(at[np.flatnonzero(outside)[0]]))
+    at = np.clip(at, axis[0], axis[-1])
+    if axis.size == 1:
+        return np.zeros(len(at), np.int64), np.zeros(len(at))
+    low = np.minimum(np.searchsorted(axis, at, side="right") - 1, axis.size - 2)
+    return low, (at - axis[low]) / (axis[low + 1] - axis[low])
 
 
 def place(name: str, axis: Array, at: float) -> tuple[int, float]:

@@ -1,0 +1,119 @@
+"""What a latency model says of one network: milliseconds for any choice of widths and densities, at once for many."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.axes.analysis import Analysis
+from compress.errors import InputError
+from compress.latency.layers import Layers
+from compress.latency.record import ModelRecord
+from compress.latency.table import LatencyTable
+from compress.sparsity.layers import DEPTHWISE, LAST, maskable_layers
+
+Figures = NDArray[np.float64]
+ELSEWHERE = "elsewhere"
+
+
+class BoundLatency:
+    """Made by :meth:`compress.latency.model.LatencyModel.bind`.
+
+    Attributes:
+        groups: names of the prunable groups, in the order of widths.
+        layers: names of the weights that have a density, in the order of densities; none where dense weights were
+            measured.
+    """
+
+    def __init__(self, analysis: Analysis, layers: Layers, record: ModelRecord) -> None:
+        self._layers, self._record = layers, record
+        self._full = np.array([group.width for group in analysis.prunable], np.int64)
+        self.groups = tuple(group.name for group in analysis.prunable)
+        self.layers = _with_density(analysis) if record.key.pattern is not None else ()
+        weights = [layer.weight for layer in layers.layers]
+        self._density_at = np.array([weights.index(name) for name in self.layers], np.int64)
+        kinds: dict[str, list[int]] = {}
+        for at, layer in enumerate(layers.layers):
+            kinds.setdefault(layer.kind, []).append(at)
+        self._kinds = [(record.kinds[kind], np.array(at, np.int64)) for kind, at in kinds.items()]
+        self._tables = [LatencyTable(*kind.arrays()) for kind, _ in self._kinds]
+
+    @cached_property
+    def dense(self) -> float:
+        """Predicted milliseconds of the whole network, all widths and weights kept."""
+        return float(self.milliseconds(self._full)[0])
+
+    def milliseconds(self, widths: NDArray[Any], densities: NDArray[Any] | None = None) -> Figures:
+        """Return the predicted end to end latency of each choice, of shape (n,).
+
+        Args:
+            widths: atoms kept of each group, of shape (n, groups) or (groups,).
+            densities: share of each layer's weights that is not zero, of shape (n, layers) or (layers,); None for
+                dense weights.
+
+        Raises:
+            InputError: shapes that do not fit, or anything outside what was calibrated.
+        """
+        return self._whole(self._each(widths, densities).sum(axis=1))
+
+    def parts(self, widths: NDArray[Any], densities: NDArray[Any] | None = None) -> list[tuple[str, float]]:
+        """Return what the latency of one choice consists of: (layer, milliseconds), which sum to it.
+
+        Raises:
+            InputError: as :meth:`milliseconds`.
+        """
+        each = self._each(widths, densities)[0] * self._record.scale
+        parts = [(layer.name, float(took)) for layer, took in zip(self._layers.layers, each, strict=True)]
+        return [*parts, (ELSEWHERE, self._record.offset)] if self._record.offset else parts
+
+    def points(self, widths: NDArray[Any], densities: NDArray[Any] | None = None) -> Figures:
+        """Return output channels, input channels and density of every layer, of shape (n, all layers, 3)."""
+        chosen = self._checked(widths, len(self.groups), "widths of groups")
+        if ((chosen < 1) | (chosen > self._full)).any():
+            raise InputError("a group cannot keep fewer than one or more than all of its atoms")
+        density = np.ones((len(chosen), len(self._layers.layers)))
+        if densities is not None:
+            if not self.layers:
+                raise InputError(
+                    "the latency model was calibrated for dense weights", hint="calibrate with --sparse for densities"
+                )
+            density[:, self._density_at] = self._checked(densities, len(self.layers), "densities of layers")
+        return np.concatenate([self._layers.widths(chosen), density[:, :, None]], axis=2)
+
+    def _whole(self, sums: Figures) -> Figures:
+        return np.asarray(self._record.offset + self._record.scale * sums, np.float64)
+
+    def _each(self, widths: NDArray[Any], densities: NDArray[Any] | None) -> Figures:
+        """Milliseconds of every layer, of shape (n, all layers)."""
+        points = self.points(widths, densities)
+        found = np.empty(points.shape[:2])
+        for (kind, at), table in zip(self._kinds, self._tables, strict=True):
+            mine = effective(points[:, at].reshape(-1, 3), kind.block)
+            try:
+                found[:, at] = table.many(mine).reshape(len(points), at.size)
+            except InputError as error:
+                name = self._layers.layers[int(at[0])].name
+                others = f" or {at.size - 1} more of its kind" if at.size > 1 else ""
+                raise InputError(error.what, where=f"layer {name}{others}", hint=error.hint) from error
+        return found
+
+    @staticmethod
+    def _checked(given: NDArray[Any], columns: int, what: str) -> NDArray[Any]:
+        rows = np.atleast_2d(np.asarray(given))
+        if rows.ndim != 2 or rows.shape[1] != columns:
+            raise InputError(f"{columns} {what} are needed, {rows.shape[-1]} were given")
+        return rows
+
+
+def effective(points: Figures, block: tuple[int, int]) -> Figures:
+    """Return ``points`` of shape (n, 3) with the channels rounded up to whole blocks."""
+    sizes = np.array([*block, 1.0])
+    return np.where(sizes > 1, np.ceil(np.round(points / sizes, 9)) * sizes, points)
+
+
+def _with_density(analysis: Analysis) -> tuple[str, ...]:
+    """The weights that a search masks: those of depthwise and last layers stay dense."""
+    return tuple(layer.weight for layer in maskable_layers(analysis.program) if layer.part not in (DEPTHWISE, LAST))
