@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from compress.cli.console import Console
+from compress.cli.devices import device_options
 from compress.cli.options import force_option, json_option, size_option, timeout_option
 from compress.cli.outputs import report_outputs
 from compress.pipeline.compatibility import CAPABILITIES
@@ -46,13 +47,7 @@ def _capabilities(_context: click.Context, _parameter: click.Parameter, values: 
     callback=_capabilities,
     help="Compute capability to compile for, ahead of time; repeatable.",
 )
-@click.option(
-    "--device",
-    "devices",
-    multiple=True,
-    metavar="DEVICE",
-    help="Where to try: here, ssh://user@host, a name in devices.yaml, or all (of that file); repeatable.  [here]",
-)
+@device_options
 @click.option("--no-compile", is_flag=True, help="Try runtimes alone.")
 @size_option
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Per operator.")

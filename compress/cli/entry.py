@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -72,7 +73,21 @@ def commands() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line with ``arguments`` (default: the process's own) and exit with its code."""
+    _end_as_interrupted()
     sys.exit(run(arguments))
+
+
+def _end_as_interrupted() -> None:
+    """Let what ends a process politely (kill, a CI that stops a job) clean up and say how to go on, as Ctrl-C does."""
+    process = os.getpid()
+
+    def end(number: int, _frame: object) -> None:
+        if os.getpid() == process:
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_DFL)  # a forked child ends at once: cleaning up is its parent's
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

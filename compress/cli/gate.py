@@ -9,7 +9,15 @@ import click
 from click.core import ParameterSource
 
 from compress.cli.console import Console
-from compress.cli.options import DATA_HELP, force_option, json_option, measuring_options, parse_share, timeout_option
+from compress.cli.options import (
+    DATA_HELP,
+    force_option,
+    json_option,
+    measuring_options,
+    parse_share,
+    parse_tolerance,
+    timeout_option,
+)
 
 LIMITED = ("latency", "p90", "p95", "p99", "memory", "size", "macs", "accuracy")
 WRITTEN = (".json", ".md")
@@ -63,7 +71,7 @@ def _written(_context: click.Context, _parameter: click.Parameter, values: tuple
     "latency",
     default="5%",
     show_default=True,
-    callback=parse_share,
+    callback=parse_tolerance,
     help="How much slower than BASELINE the CANDIDATE may be: 5% or 0.05.",
 )
 @click.option(

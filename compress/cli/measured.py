@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from deploy import Measured, Profile
     from deploy.records import Failure, OperatorTime, Quantile
 
+_TOLD = 5
 _COLUMNS = (
     "file",
     "precision",
@@ -62,11 +63,21 @@ def trouble(measured: Measured) -> tuple[str | None, int]:
     if not failures:
         return None, 0
     some = "nothing could be measured" if not measured.profiles else f"{len(failures)} could not be measured"
-    first = failures[0]
-    hint = f"; {first.hint}" if first.hint else ""
     absent = all(failure.kind in ("unavailable", "disconnected") for failure in failures)
-    there = "" if first.target == "here" else f" on {first.target}"
-    return f"{some}: {first.file} in {first.runtime}{there}: {first.reason}{hint}", 4 if absent else 2
+    return f"{some}: {'; '.join(_told(failures))}", 4 if absent else 2
+
+
+def _told(failures: Sequence[Failure]) -> list[str]:
+    """Each reason once, with the files and places that it holds for; what to do, where it is known."""
+    places: dict[tuple[str, str | None], list[str]] = {}
+    for failure in failures:
+        there = "" if failure.target == "here" else f" on {failure.target}"
+        places.setdefault((failure.reason, failure.hint), []).append(f"{failure.file} in {failure.runtime}{there}")
+    told = [
+        f"{', '.join(dict.fromkeys(where))}: {reason}{f' ({hint})' if hint else ''}"
+        for (reason, hint), where in places.items()
+    ]
+    return told if len(told) <= _TOLD else [*told[:_TOLD], f"and {len(told) - _TOLD} more reasons; --json has all"]
 
 
 def _show_group(console: Console, group: Sequence[Profile]) -> None:

@@ -233,6 +233,14 @@ def parse_share(_context: click.Context, _parameter: click.Parameter, value: str
     return share
 
 
+def parse_tolerance(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Parse a share that has to be above 0: of noise alone one of two files is always a little slower."""
+    share = parse_share(context, parameter, value)
+    if share == 0:
+        raise click.BadParameter(f"{value!r}: no machine can tell that nothing was lost at all; allow some, such as 2%")
+    return share
+
+
 def parse_sizes(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
     """Parse ``NAME=N`` options into a mapping of dimension names to sizes."""
     sizes: dict[str, int] = {}

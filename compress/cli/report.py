@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compress.cli.console import Console
-from compress.cli.options import force_option, json_option, measuring_options, parse_share, seconds_option
+from compress.cli.options import force_option, json_option, measuring_options, parse_tolerance, seconds_option
 from compress.cli.outputs import report_outputs
 from compress.pipeline.tables import change, figure
 
@@ -56,7 +56,9 @@ RENDERING = {"sources", "title", "outputs", "force", "as_json"}
     help="Also explain the candidate's time, or try all files in every runtime: both take a while; repeatable.",
 )
 @click.option("--title", help="Headline of the page.")
-@click.option("--max-regression", default="5%", show_default=True, callback=parse_share, help="For the gate's verdict.")
+@click.option(
+    "--max-regression", default="5%", show_default=True, callback=parse_tolerance, help="For the gate's verdict."
+)
 @click.option("--runtime", default="onnxruntime-cpu", show_default=True, help="Where to run; see compress doctor.")
 @seconds_option(3.0, "Measuring time per file.")
 @click.option(

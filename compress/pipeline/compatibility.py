@@ -27,6 +27,7 @@ class CompatibilityRequest:
     runtimes: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    devices_file: Path | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
     threads: int = 1
     timeout: float = 300.0
@@ -44,7 +45,7 @@ def run(request: CompatibilityRequest, gauge: Gauge) -> Matrix:
     for path in request.outputs:
         check_writable(path, overwrite=request.force)
     trials = Trials(threads=request.threads, sizes=request.sizes, seed=request.seed, timeout=request.timeout)
-    targets = inventory.find().targets(request.devices)
+    targets = inventory.targets(request.devices, request.devices_file)
     with gauge.bar("trying") as progress:
         matrix = check(
             request.files,

@@ -134,7 +134,7 @@ class Contest:
         possible = max(int((end - time.perf_counter()) / per_block), 0)
         for track in self._tracks:
             track.resolve(possible, self._terms)
-        if not self._hopeless():
+        if not all(_hopeless(track) for track in self._tracks):
             self._race(pairs, start, end)
             for track in self._tracks:
                 track.resolve(possible, self._terms)
@@ -184,13 +184,6 @@ class Contest:
                 track.scale = wealth.spread(track.noise)
         return (time.perf_counter() - begun) / max(done, 1)
 
-    def _hopeless(self) -> bool:
-        coarsest = (_HOPELESS * track.tolerance for track in self._tracks)
-        return any(
-            track.resolution is None or track.resolution > limit
-            for track, limit in zip(self._tracks, coarsest)  # noqa: B905  # strict is younger than Python 3.9
-        )
-
     def _race(self, pairs: int, start: float, end: float) -> None:
         begun, due = time.perf_counter(), 1.0
         while True:
@@ -218,8 +211,10 @@ class Contest:
             track.look(sum(len(block.base) for block in self._blocks), self._terms)
 
     def _decided(self) -> bool:
-        found = [track.status for track in self._tracks]
-        return "fail" in found or all(status == "pass" for status in found)
+        """Whether one metric failed, or none is left to wait for; one that cannot be resolved is not waited for."""
+        if any(track.status == "fail" for track in self._tracks):
+            return True
+        return all(track.status == "pass" or _hopeless(track) for track in self._tracks)
 
 
 def pairs_in_block(loading: float, per_pair: float, left: float, fewest: int) -> int:
@@ -251,6 +246,10 @@ class _Only(Observer):
 def _enough(per_block: float, terms: Terms) -> float:
     """Return the seconds of budget with which a decision becomes possible at all, however clear the case."""
     return (wealth.fewest(terms.fail_alpha) + _PILOT_BLOCKS) * per_block / (1 - _WARMUP_SHARE)
+
+
+def _hopeless(track: Track) -> bool:
+    return track.resolution is None or track.resolution > _HOPELESS * track.tolerance
 
 
 def _too_coarse(track: Track) -> bool:

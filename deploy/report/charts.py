@@ -201,7 +201,7 @@ def _ratio(row: FigureRow) -> float | None:
 def _colour(row: FigureRow) -> str:
     """Colour by what changed; less than 1 % is no news, except of a share, where it may be points of accuracy."""
     ratio = _ratio(row) or 0.0
-    if ratio == 1.0 or (row.unit != "share" and abs(ratio - 1.0) < 0.01):
+    if row.once or ratio == 1.0 or (row.unit != "share" and abs(ratio - 1.0) < 0.01):
         return "$before"
     return "$after" if (ratio < 1.0) == (row.better == "lower") else "$worse"
 

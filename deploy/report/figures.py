@@ -6,7 +6,7 @@ from deploy.report import charts
 from deploy.report.charts import Figure
 from deploy.report.markup import Keyed, chart, missing, section, table
 from deploy.report.schema import FigureRow, Report
-from deploy.report.summary import find
+from deploy.report.summary import find, tone_of
 from deploy.report.text import NOTHING, change, escape, number
 
 
@@ -35,15 +35,12 @@ def _figure(row: FigureRow, notes: list[str]) -> list[str | Keyed]:
     if row.before is None and row.after is None:
         reason = f'<small class="absent">{escape(row.missing or "not given")}</small>'
         return [f"{escape(row.name)}{mark}{reason}", NOTHING, NOTHING, NOTHING, NOTHING]
-    tone = "same"
-    if row.before is not None and row.after is not None and row.before != row.after:
-        tone = "better" if (row.after < row.before) == (row.better == "lower") else "worse"
     times = f"{row.after / row.before:.3f}" if row.before and row.after is not None else NOTHING
     reason = f"<small>{escape(row.missing)}</small>" if row.missing else ""
     return [
         f"{escape(row.name)}{mark}{reason}",
         escape(number(row.before, row.unit)),
         escape(number(row.after, row.unit)),
-        f'<span class="{tone}">{escape(change(row.before, row.after, row.unit))}</span>',
+        f'<span class="{tone_of(row)}">{escape(change(row.before, row.after, row.unit))}</span>',
         times,
     ]

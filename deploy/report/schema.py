@@ -67,7 +67,8 @@ class FigureRow(Record):
 
     ``unit`` chooses the formatting: ``count`` (MACs, parameters), ``bytes``, ``ms``, ``share`` (0.91 is shown as
     91 %), ``per second``, or any other text, which is written behind the number. ``conditions`` says what the figure
-    was measured under, and ``missing`` why a value is absent.
+    was measured under, and ``missing`` why a value is absent. ``once`` marks a figure that comes from a single
+    measurement: its change is no evidence, and is not coloured as better or worse.
     """
 
     name: str
@@ -75,6 +76,7 @@ class FigureRow(Record):
     before: float | None = None
     after: float | None = None
     better: Literal["lower", "higher"] = "lower"
+    once: bool = False
     conditions: str | None = None
     missing: str | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 
 from deploy.records import Profile
@@ -77,11 +78,10 @@ def _tile(report: Report, word: str) -> str:
     if row.before is None and row.after is None:
         reason = escape(row.missing or "not given")
         return f'<div class="tile"><h3>{escape(row.name)}</h3><p class="absent">{reason}</p></div>'
-    tone = _tone(row)
     return (
         f'<div class="tile"><h3>{escape(row.name)}</h3><p class="now">{escape(number(row.after, row.unit))}</p>'
         f'<p class="was">from {escape(number(row.before, row.unit))}'
-        f' <span class="{tone}">{escape(change(row.before, row.after, row.unit))}</span></p></div>'
+        f' <span class="{tone_of(row)}">{escape(change(row.before, row.after, row.unit))}</span></p></div>'
     )
 
 
@@ -95,8 +95,14 @@ def _profile_tile(profile: Profile) -> str:
     )
 
 
-def _tone(row: FigureRow) -> str:
-    if row.before is None or row.after is None or row.before == row.after:
+def tone_of(row: FigureRow) -> str:
+    """Return how a change is coloured: ``better``, ``worse``, or ``same`` where none shows or it is no evidence."""
+    if (
+        row.before is None
+        or row.after is None
+        or row.once
+        or not re.search("[1-9]", change(row.before, row.after, row.unit))
+    ):
         return "same"
     return "better" if (row.after < row.before) == (row.better == "lower") else "worse"
 

@@ -24,6 +24,7 @@ _SETTINGS = {
 }
 _RECORD = "session.record_ep_graph_assignment_info"
 _WARM_UP = 3
+_NEWER_FILE = "compress compatibility tells which opset it would take; a newer ONNX Runtime may take the file as it is"
 
 
 class OnnxRuntime(Runtime):
@@ -95,7 +96,9 @@ class OnnxRuntime(Runtime):
         except Exception as error:  # its exception classes share no narrower base
             if self.provider != CPU and onnxruntime_probe.why_not(self.provider) is not None:
                 raise self._cannot_start() from error
-            raise InputError(f"ONNX Runtime cannot load it ({first_line(error)})", where=str(path)) from error
+            what = first_line(error)
+            hint = _NEWER_FILE if re.search(r"IR version|opset", what, re.IGNORECASE) else None
+            raise InputError(f"ONNX Runtime cannot load it ({what})", where=str(path), hint=hint) from error
         if self.provider not in session.get_providers():
             raise self._cannot_start()
         return session

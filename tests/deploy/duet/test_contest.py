@@ -86,6 +86,14 @@ def test_a_tolerance_far_below_what_is_resolved_is_refused_before_the_new_file_i
     assert track["resolution"] > 1e-9
 
 
+def test_a_metric_that_cannot_be_resolved_keeps_no_other_from_failing_or_being_judged() -> None:
+    slower, equal = (
+        _run(change, tolerances={"latency": 0.02, "p90": 1e-9}, budget=5.0)["tracks"] for change in (0.2, 0.0)
+    )
+    assert slower[0]["status"] == "fail"
+    assert [track["status"] for track in equal] == ["pass", "unresolvable"]
+
+
 def test_a_budget_too_short_for_any_block_decides_nothing_and_says_what_would() -> None:
     found = _run(0.5, budget=1e-9)
     (track,) = found["tracks"]
