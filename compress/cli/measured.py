@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from deploy.records import Failure, OperatorTime, Quantile
 
 _TOLD = 5
+_ABSENT = ("unavailable", "disconnected")
 _COLUMNS = (
     "file",
     "precision",
@@ -63,8 +64,13 @@ def trouble(measured: Measured) -> tuple[str | None, int]:
     if not failures:
         return None, 0
     some = "nothing could be measured" if not measured.profiles else f"{len(failures)} could not be measured"
-    absent = all(failure.kind in ("unavailable", "disconnected") for failure in failures)
+    absent = all(failure.kind in _ABSENT or _device_hangs(failure) for failure in failures)
     return f"{some}: {'; '.join(_told(failures))}", 4 if absent else 2
+
+
+def _device_hangs(failure: Failure) -> bool:
+    """A device that answers no more is not available; a file that hangs here is a fault of the file's."""
+    return failure.kind == "hung" and failure.target != "here"
 
 
 def _told(failures: Sequence[Failure]) -> list[str]:
@@ -88,6 +94,9 @@ def _show_group(console: Console, group: Sequence[Profile]) -> None:
     warm = f"{first.runs} runs each after {first.warmup.runs} warm-up runs"
     console.line(f"  {warm}{', which were still drifting' if drifting else ''}; {first.methodology.order}")
     console.line(f"  {_sensors(first)}")
+    cores = first.environment.usable_cores
+    if first.conditions.threads > cores:
+        console.line(f"  {first.conditions.threads} threads on {cores} usable cores: they wait for one another")
     console.line()
 
 

@@ -29,6 +29,11 @@ class Device(ABC):
 
     name: str
 
+    @property
+    def machine(self) -> str:
+        """What machine it is: devices that are the same one are measured one after the other."""
+        return self.name
+
     @abstractmethod
     def measure(self, request: MeasureRequest, progress: Progress = silent) -> Answer:
         """Measure there what ``request`` says; its ``files`` are paths *here*.

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ class Wish:
 def measure_on(targets: Sequence[Target], wish: Wish, gauges: Mapping[str, Progress] | None = None) -> Measured:
     """Measure on all devices at the same time, and here when they are done, so that they do not disturb it.
 
+    Several that are one machine (it may have an entry for each of its Pythons) take turns.
+
     A device that cannot be had is a failure among the others.
 
     Args:
@@ -69,9 +72,15 @@ def measure_on(targets: Sequence[Target], wish: Wish, gauges: Mapping[str, Progr
     """
     shown = gauges or {}
     away = [target for target in targets if not isinstance(target.device, LocalDevice)]
+    turns = {target.device.machine: threading.Lock() for target in targets}
     done: dict[str, Measured | UnavailableError] = {}
+
+    def alone(target: Target) -> Measured:
+        with turns[target.device.machine]:
+            return _measure(target, wish, shown.get(target.name, silent))
+
     for several in (away, [target for target in targets if target not in away]):
-        outcomes = ask_all(several, lambda target: _measure(target, wish, shown.get(target.name, silent)))
+        outcomes = ask_all(several, alone)
         done.update(zip((target.name for target in several), outcomes, strict=True))
     lost = [outcome for outcome in done.values() if isinstance(outcome, UnavailableError)]
     if lost and len(lost) == len(done):

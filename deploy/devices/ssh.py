@@ -52,6 +52,10 @@ class SshDevice(RemoteDevice):
         self.address = address
         self.config = config
 
+    @property
+    def machine(self) -> str:
+        return f"{self.address.host.lower()}:{self.address.port or ''}"
+
     def command(self) -> Sequence[str]:
         ssh = shutil.which("ssh")
         if ssh is None:

@@ -62,6 +62,8 @@ def test_help_lists_every_command_whole(cli: Cli) -> None:
         (("prune", "a.pt", "--plan", "p.json", "--target", "macs=0.4"), ("--plan", "--target")),
         (("gate", "a.onnx", "b.onnx", "--max-regression", "much"), ("--max-regression", "5%")),
         (("gate", "a.onnx", "b.onnx", "--max-regression", "nan"), ("--max-regression",)),
+        (("gate", "a.onnx", "b.onnx", "--max-regression", "0%"), ("--max-regression", "such as 2%")),
+        (("compatibility", "a.onnx", "--device", "all", "--devices", "none.yaml"), ("none.yaml", "cannot be read")),
         (("profile", "a.onnx", "-o", "report.pdf"), ("report.pdf", ".html")),
         (("profile", "a.onnx", "--size", "height"), ("--size",)),
         (("finetune", "a.pt", "--data", "digits"), ("--epochs",)),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 import deploy
 from deploy.report import read_json
 from tests.compress.cli.calling import Cli
+from tests.deploy.runner.processes import wait_until
 
 QUICK = ("--seconds", "0.2")
 
@@ -22,6 +26,8 @@ def test_profile_measures_several_files(cli: Cli, onnx: Path) -> None:
     assert [profile.file.name for profile in profiles] == ["net.onnx", "twin.onnx"]
     assert all(profile.conditions.threads == 2 for profile in profiles)
     shown = cli("profile", onnx, *QUICK)
+    assert "they wait for one another" not in shown.out
+    assert "they wait for one another" in cli("profile", onnx, *QUICK, "--threads", (os.cpu_count() or 1) + 1).out
     assert "net.onnx" in shown.out
     assert "p99" in shown.out
 
@@ -138,3 +144,18 @@ def test_doctor_finds_this_installation_working(cli: Cli) -> None:
     assert all(found[name]["state"] == "ok" for name in ("torch", "torchvision", "timm", "onnxruntime"))
     assert found["runtime onnxruntime-cpu"]["state"] == "ok"
     assert "TensorRT" in found
+
+
+def test_kill_cleans_up_as_interrupting_does(onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    command = [sys.executable, "-m", "compress", "profile", str(onnx), "--seconds", "600"]
+    folder = tmp_path_factory.mktemp("temporary")
+    with subprocess.Popen(
+        command, env=os.environ | {"TMPDIR": str(folder)}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        wait_until(lambda: any(folder.iterdir()))
+        process.terminate()
+        assert process.stderr is not None
+        told = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert "interrupted" in told
+    assert list(folder.iterdir()) == []

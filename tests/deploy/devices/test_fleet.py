@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compress.errors import InputError, UnavailableError
+from deploy.devices.address import parse_address
 from deploy.devices.fleet import Wish, measure_on
 from deploy.devices.inventory import Target
 from deploy.devices.local import LocalDevice
+from deploy.devices.ssh import SshDevice
 from deploy.runner.protocol import Answer, MeasureRequest
 from deploy.timing import Progress, silent
 from tests.deploy.devices.conftest import PipeDevice, emptied, empty
@@ -51,6 +54,16 @@ def test_devices_are_measured_together_and_told_apart(net: Path, bigger_net: Pat
     ]
     assert all(seen[-1] == 1 for seen in shown.values())
     assert empty(place)
+
+
+def test_entries_of_one_machine_take_turns(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PipeDevice, "machine", "board")
+    spans: dict[str, list[float]] = {"one": [], "two": []}
+    gauges = {name: lambda share, text, seen=seen: seen.append(time.monotonic()) for name, seen in spans.items()}
+    assert len(measure_on([Target(pipe("one")), Target(pipe("two"))], wish(net), gauges).profiles) == 2
+    first, second = sorted(spans.values(), key=min)
+    assert max(first) <= min(second)
+    assert SshDevice(parse_address("ssh://a@board")).machine == SshDevice(parse_address("ssh://b@Board")).machine
 
 
 def test_they_really_run_at_the_same_time(net: Path) -> None:
