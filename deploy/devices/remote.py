@@ -137,7 +137,7 @@ class RemoteDevice(Device):
         def sent(count: int) -> None:
             nonlocal done
             done += count
-            progress(_SENDING * done / total, f"sending {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+            progress(_SENDING * (done / total), f"sending {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
         for part in cargo.parts:
             if not channel.send(part, patience=self.patience.silence, sent=sent):
