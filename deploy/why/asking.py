@@ -49,6 +49,7 @@ def explain(
         "sizes": dict(sizes or {}),
         "seconds": seconds,
         "seed": seed,
+        "timeout": timeout,
     }
     try:
         answer = children.run("deploy.why.asking:answer", asked, timeout=timeout, tick=progress)

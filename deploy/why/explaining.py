@@ -29,16 +29,20 @@ def explain(
     sizes: Mapping[str, int] | None = None,
     seconds: float = 20.0,
     seed: int = 0,
+    timeout: float = 120.0,
     progress: Progress = silent,
 ) -> Explanation:
     """Return why ``new`` is as fast as it is against ``base``, in this process. ``seconds`` is the time aimed at.
+
+    ``timeout`` is for the paired runs, which are in a process of their own.
 
     Raises:
         InputError: a file is no ONNX file, is damaged or does not run, or the files' inputs differ.
         UnavailableError: the runtime is not available, or does not tell the times of operators.
     """
     check_positive(seconds=seconds)
-    case = gather(base, new, Request(runtime, threads, batch, sizes, seed), seconds, progress)
+    request = Request(runtime, threads, batch, sizes, seed)
+    case = gather(base, new, request, seconds, timeout=timeout, progress=progress)
     comparison = case.comparison
     given, weighed = advise(case, seconds=_ADVICE * seconds, progress=_part(progress, 1 - _ADVICE, 1.0))
     pairs = sorted(case.found, key=lambda found: -found[0].milliseconds)
@@ -64,7 +68,13 @@ def explain(
 
 
 def gather(
-    base: str | os.PathLike[str], new: str | os.PathLike[str], request: Request, seconds: float, progress: Progress
+    base: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    request: Request,
+    seconds: float,
+    *,
+    timeout: float,
+    progress: Progress,
 ) -> Case:
     """Measure everything that an explanation is drawn from. Raises as :func:`explain`."""
     request.check()
@@ -87,6 +97,7 @@ def gather(
         sizes=request.sizes,
         seconds=_PAIRED * seconds,
         seed=request.seed,
+        timeout=timeout,
         progress=_part(progress, 0.0, _PAIRED),
     )
     begun = _PAIRED
