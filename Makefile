@@ -4,6 +4,7 @@
 #   make test    the quick tests           make test-slow   the slow ones
 #   make lint    ruff and mypy             make clean       remove what the above made
 #
+# WORKERS=N runs the quick tests in N processes (0: in one, in order).
 # VENV=DIR uses another virtual environment, PYTHON=/path/to/python another interpreter to create it with.
 
 SHELL := /bin/bash
@@ -15,6 +16,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 OUTPUT ?= demo-output
 PYTEST_ARGS ?=
+WORKERS ?= 2
 STATUS_FILE ?=
 
 # The environment is reused until the content of pyproject.toml changes.
@@ -37,7 +39,7 @@ demo: $(BASE) $(TENSORRT)
 # With STATUS_FILE the exit code goes there, so that the last line printed stays pytest's own.
 test: $(DEV) $(TENSORRT)
 	@echo "make test: running the quick tests with $(PY)"
-	@$(PY) -m pytest $(PYTEST_ARGS)$(if $(STATUS_FILE),; echo $$? > $(STATUS_FILE))
+	@$(PY) -m pytest -n $(WORKERS) $(PYTEST_ARGS)$(if $(STATUS_FILE),; echo $$? > $(STATUS_FILE))
 
 test-slow: $(DEV) $(TENSORRT)
 	@$(PY) -m pytest -m slow $(PYTEST_ARGS)
