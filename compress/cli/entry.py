@@ -20,6 +20,7 @@ COMMANDS = (
     "evaluate",
     "export",
     "profile",
+    "calibrate",
     "compatibility",
     "report",
     "gate",

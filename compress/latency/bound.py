@@ -12,11 +12,10 @@ from compress.axes.analysis import Analysis
 from compress.errors import InputError
 from compress.latency.layers import Layers
 from compress.latency.record import ModelRecord
-from compress.latency.table import LatencyTable
+from compress.latency.table import LatencyTable, effective
 from compress.sparsity.layers import DEPTHWISE, LAST, maskable_layers
 
 Figures = NDArray[np.float64]
-ELSEWHERE = "elsewhere"
 
 
 class BoundLatency:
@@ -29,10 +28,10 @@ class BoundLatency:
     """
 
     def __init__(self, analysis: Analysis, layers: Layers, record: ModelRecord) -> None:
-        self._layers, self._record = layers, record
+        self._layers = layers
         self._full = np.array([group.width for group in analysis.prunable], np.int64)
         self.groups = tuple(group.name for group in analysis.prunable)
-        self.layers = _with_density(analysis) if record.key.pattern is not None else ()
+        self.layers = layers_with_density(analysis) if record.key.pattern is not None else ()
         weights = [layer.weight for layer in layers.layers]
         self._density_at = np.array([weights.index(name) for name in self.layers], np.int64)
         kinds: dict[str, list[int]] = {}
@@ -57,17 +56,17 @@ class BoundLatency:
         Raises:
             InputError: shapes that do not fit, or anything outside what was calibrated.
         """
-        return self._whole(self._each(widths, densities).sum(axis=1))
+        return np.asarray(self._each(widths, densities).sum(axis=1), np.float64)
 
     def parts(self, widths: NDArray[Any], densities: NDArray[Any] | None = None) -> list[tuple[str, float]]:
-        """Return what the latency of one choice consists of: (layer, milliseconds), which sum to it.
+        """Return what the latency of one choice consists of: (layer, milliseconds), which sum to it. Operators without
+        weights are in the times of the layers that read what they give.
 
         Raises:
             InputError: as :meth:`milliseconds`.
         """
-        each = self._each(widths, densities)[0] * self._record.scale
-        parts = [(layer.name, float(took)) for layer, took in zip(self._layers.layers, each, strict=True)]
-        return [*parts, (ELSEWHERE, self._record.offset)] if self._record.offset else parts
+        each = self._each(widths, densities)[0]
+        return [(layer.name, float(took)) for layer, took in zip(self._layers.layers, each, strict=True)]
 
     def points(self, widths: NDArray[Any], densities: NDArray[Any] | None = None) -> Figures:
         """Return output channels, input channels and density of every layer, of shape (n, all layers, 3)."""
@@ -82,9 +81,6 @@ class BoundLatency:
                 )
             density[:, self._density_at] = self._checked(densities, len(self.layers), "densities of layers")
         return np.concatenate([self._layers.widths(chosen), density[:, :, None]], axis=2)
-
-    def _whole(self, sums: Figures) -> Figures:
-        return np.asarray(self._record.offset + self._record.scale * sums, np.float64)
 
     def _each(self, widths: NDArray[Any], densities: NDArray[Any] | None) -> Figures:
         """Milliseconds of every layer, of shape (n, all layers)."""
@@ -108,12 +104,6 @@ class BoundLatency:
         return rows
 
 
-def effective(points: Figures, block: tuple[int, int]) -> Figures:
-    """Return ``points`` of shape (n, 3) with the channels rounded up to whole blocks."""
-    sizes = np.array([*block, 1.0])
-    return np.where(sizes > 1, np.ceil(np.round(points / sizes, 9)) * sizes, points)
-
-
-def _with_density(analysis: Analysis) -> tuple[str, ...]:
+def layers_with_density(analysis: Analysis) -> tuple[str, ...]:
     """The weights that a search masks: those of depthwise and last layers stay dense."""
     return tuple(layer.weight for layer in maskable_layers(analysis.program) if layer.part not in (DEPTHWISE, LAST))

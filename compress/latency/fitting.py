@@ -16,7 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import nnls
 
 from compress.errors import InputError
-from compress.latency.table import AXES, Array, LatencyTable, place
+from compress.latency.table import AXES, Array, LatencyTable, places_of
 
 NOISE = 0.03
 """Of a measurement, relative to it, where it does not tell its own."""
@@ -48,6 +48,11 @@ class FittedTable:
         axes: output channels, input channels and densities, strictly ascending.
         measured: at least one measurement; all within the axes.
 
+    Attributes:
+        times: milliseconds measured, of shape (measurements,).
+        left_out: by how much each of them differs, relative to it, from what the others tell (leave one out; Rasmussen
+            and Williams 2006, equation 5.12, with the linear cost held).
+
     Raises:
         InputError: no measurements, some outside the axes, or times that are not above 0.
     """
@@ -61,14 +66,17 @@ class FittedTable:
         self.axes = axes
         nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
         points = np.array([one.at for one in measured], dtype=float)
-        weights = np.array([self._weights(point) for point in points])
+        weights = self._weights(points)
         linear = _linear(points, times, self._full)
         mean = np.maximum(linear @ self._features(nodes).T, 1e-6 * times.mean())
         prior = DEVIATION**2 * np.outer(mean, mean) * self._kinship(nodes)
         noise = np.diag((np.array([one.noise for one in measured]) * times) ** 2)
         spread = prior @ weights.T
         factor = cho_factor(weights @ spread + noise + 1e-12 * np.eye(len(times)) * times.mean() ** 2)
-        self._values = np.maximum(mean + spread @ cho_solve(factor, times - weights @ mean), 0.0)
+        unexplained = cho_solve(factor, times - weights @ mean)
+        self._values = np.maximum(mean + spread @ unexplained, 0.0)
+        self.times = times
+        self.left_out = unexplained / np.diag(cho_solve(factor, np.eye(len(times)))) / times
         self._covariance = prior - spread @ cho_solve(factor, spread.T)
 
     @property
@@ -79,9 +87,13 @@ class FittedTable:
 
     def doubt(self, output_channels: float, input_channels: float, density: float) -> float:
         """Return the standard deviation of the time at a point, relative to the time; inside the axes only."""
-        weights = self._weights(np.array([output_channels, input_channels, density]))
-        variance = float(weights @ self._covariance @ weights)
-        return max(variance, 0.0) ** 0.5 / max(float(weights @ self._values), 1e-12)
+        point = np.array([[output_channels, input_channels, density]])
+        return float(self.deviations(point)[0]) / max(float(self.table.many(point)[0]), 1e-12)
+
+    def deviations(self, points: Array) -> Array:
+        """Return the standard deviation of the time in milliseconds at each of ``points``, of shape (n, 3)."""
+        weights = self._weights(points)
+        return np.sqrt(np.maximum(((weights @ self._covariance) * weights).sum(axis=1), 0.0))
 
     @property
     def _full(self) -> Array:
@@ -94,17 +106,17 @@ class FittedTable:
         apart = (nodes[:, None, :] - nodes[None, :, :]) / self._full / _REACH
         return np.asarray(np.exp(-0.5 * (apart**2).sum(axis=2)))
 
-    def _weights(self, point: Array) -> Array:
-        """How much each of the table's values counts at a point: trilinear."""
+    def _weights(self, points: Array) -> Array:
+        """How much each of the table's values counts at each point: trilinear; of shape (n, values)."""
         parts = []
-        for name, axis, at in zip(AXES, self.axes, point, strict=True):
-            low, share = place(name, axis, float(at))
-            part = np.zeros(axis.size)
-            part[low] = 1 - share
-            if share > 0:
-                part[low + 1] = share
+        rows = np.arange(len(points))
+        for name, axis, column in zip(AXES, self.axes, points.T, strict=True):
+            low, share = places_of(name, axis, column)
+            part = np.zeros((len(points), axis.size))
+            part[rows, low] = 1 - share
+            part[rows, np.minimum(low + 1, axis.size - 1)] += share
             parts.append(part)
-        return np.einsum("i,j,k->ijk", *parts).reshape(-1)
+        return np.einsum("ni,nj,nk->nijk", *parts).reshape(len(points), -1)
 
 
 def _linear(points: Array, times: Array, full: Array) -> Array:

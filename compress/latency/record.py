@@ -103,14 +103,12 @@ class KindRecord(Record):
 
 
 class ModelRecord(Record):
-    """Everything in a file. End to end is ``offset`` + ``scale`` times the sum over the layers."""
+    """Everything in a file."""
 
     format: Literal["compress.latency"] = "compress.latency"
     version: int
     key: Key
     step: int = Field(default=1, ge=1, description="widths were measured in multiples of so many channels")
-    offset: FiniteFloat = 0.0
-    scale: Positive = 1.0
     kinds: dict[str, KindRecord] = Field(min_length=1)
     networks: list[Network] = Field(min_length=1)
 

@@ -74,6 +74,12 @@ class LatencyTable:
         return found
 
 
+def effective(points: Array, block: tuple[int, int]) -> Array:
+    """Return ``points`` of shape (n, 3) with the channels rounded up to whole blocks."""
+    sizes = np.array([*block, 1.0])
+    return np.where(sizes > 1, np.ceil(np.round(points / sizes, 9)) * sizes, points)
+
+
 def places_of(name: str, axis: Array, at: Array) -> tuple[Array, Array]:
     """Return what :func:`place` does for each of ``at``, of shape (n,)."""
     slack = _SLACK * max(1.0, abs(float(axis[-1])))

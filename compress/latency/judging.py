@@ -1,0 +1,66 @@
+"""How far a latency model can be trusted: end to end against measurements, fitted to or held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import UndecidedError
+from compress.latency.measurement import Measurement
+from compress.latency.record import HeldOut
+
+Figures = NDArray[np.float64]
+
+MOST_OUTLIERS = 0.1
+WORST_ERROR = 0.15
+_OUTLIER, _SPREADS = 0.15, 5.0
+_AGAIN = "close what else runs on the device and calibrate anew with --restart; --seconds measures longer"
+
+
+def held_out(predicted: Figures, measured: Figures) -> HeldOut:
+    """Return the median error and the rank correlation of predictions, each of shape (n,)."""
+    from scipy.stats import spearmanr
+
+    rank = float(spearmanr(predicted, measured).statistic) if len(measured) > 1 else 0.0
+    error = float(np.median(np.abs(predicted / measured - 1)))
+    return HeldOut(error=error, spearman=rank if np.isfinite(rank) else 0.0, configurations=len(measured))
+
+
+def outliers(predicted: Figures, measured: Figures) -> list[int]:
+    """Return the positions of measurements that are far from what all others tell."""
+    off = np.log(measured / predicted)
+    off = off - np.median(off)
+    spread = 1.4826 * float(np.median(np.abs(off)))
+    return np.flatnonzero(np.abs(off) > max(_OUTLIER, _SPREADS * spread)).tolist()
+
+
+def check(predicted: Figures, measured: Sequence[Measurement], found: HeldOut) -> None:
+    """Refuse a calibration that contradicts itself.
+
+    Raises:
+        UndecidedError: too many outliers, or predictions that are of no use.
+    """
+    times = np.array([one.milliseconds for one in measured])
+    wrong = outliers(predicted, times)
+    if len(wrong) > MOST_OUTLIERS * len(times):
+        worst = max(wrong, key=lambda at: abs(float(np.log(times[at] / predicted[at]))))
+        raise UndecidedError(
+            f"{len(wrong)} of {len(times)} measurements contradict the others (one took {times[worst]:.3g} ms where "
+            f"they tell {predicted[worst]:.3g} ms)",
+            hint=_AGAIN,
+        )
+    if found.error > WORST_ERROR:
+        raise UndecidedError(
+            f"half of the {found.configurations} configurations held out are predicted worse than to "
+            f"{found.error:.0%}".replace("%", " %"),
+            hint=_AGAIN,
+        )
+
+
+def noise_of(ratios: Any) -> float:
+    """Return the standard error of the median of ``ratios``, relative to it, from their distances to it."""
+    logs = np.log(np.asarray(ratios, np.float64))
+    return float(1.2533 * 1.4826 * np.median(np.abs(logs - np.median(logs))) / np.sqrt(logs.size))
