@@ -13,7 +13,6 @@ from compress.errors import InputError
 from compress.latency.layers import Layers
 from compress.latency.record import ModelRecord
 from compress.latency.table import LatencyTable, effective
-from compress.sparsity.layers import DEPTHWISE, LAST, maskable_layers
 
 Figures = NDArray[np.float64]
 
@@ -31,9 +30,7 @@ class BoundLatency:
         self._layers = layers
         self._full = np.array([group.width for group in analysis.prunable], np.int64)
         self.groups = tuple(group.name for group in analysis.prunable)
-        self.layers = layers_with_density(analysis) if record.key.pattern is not None else ()
-        weights = [layer.weight for layer in layers.layers]
-        self._density_at = np.array([weights.index(name) for name in self.layers], np.int64)
+        self.layers = layers.with_density
         kinds: dict[str, list[int]] = {}
         for at, layer in enumerate(layers.layers):
             kinds.setdefault(layer.kind, []).append(at)
@@ -73,14 +70,13 @@ class BoundLatency:
         chosen = self._checked(widths, len(self.groups), "widths of groups")
         if ((chosen < 1) | (chosen > self._full)).any():
             raise InputError("a group cannot keep fewer than one or more than all of its atoms")
-        density = np.ones((len(chosen), len(self._layers.layers)))
-        if densities is not None:
-            if not self.layers:
-                raise InputError(
-                    "the latency model was calibrated for dense weights", hint="calibrate with --sparse for densities"
-                )
-            density[:, self._density_at] = self._checked(densities, len(self.layers), "densities of layers")
-        return np.concatenate([self._layers.widths(chosen), density[:, :, None]], axis=2)
+        if densities is None:
+            return self._layers.points(chosen)
+        if not self.layers:
+            raise InputError(
+                "the latency model was calibrated for dense weights", hint="calibrate with --sparse for densities"
+            )
+        return self._layers.points(chosen, self._checked(densities, len(self.layers), "densities of layers"))
 
     def _each(self, widths: NDArray[Any], densities: NDArray[Any] | None) -> Figures:
         """Milliseconds of every layer, of shape (n, all layers)."""
@@ -102,8 +98,3 @@ class BoundLatency:
         if rows.ndim != 2 or rows.shape[1] != columns:
             raise InputError(f"{columns} {what} are needed, {rows.shape[-1]} were given")
         return rows
-
-
-def layers_with_density(analysis: Analysis) -> tuple[str, ...]:
-    """The weights that a search masks: those of depthwise and last layers stay dense."""
-    return tuple(layer.weight for layer in maskable_layers(analysis.program) if layer.part not in (DEPTHWISE, LAST))

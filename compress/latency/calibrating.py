@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from compress.axes.analysis import Analysis
 from compress.errors import InputError
-from compress.latency.bound import layers_with_density
 from compress.latency.fitting import NOISE
 from compress.latency.kinds import Kind, best_block, family
 from compress.latency.layers import Layers
@@ -42,22 +41,18 @@ class Calibration:
     """
 
     def __init__(self, analysis: Analysis, *, sparse: bool, known: Mapping[str, KindRecord] | None = None) -> None:
-        self._layers = Layers(analysis)
-        names = layers_with_density(analysis) if sparse else ()
-        weights = [layer.weight for layer in self._layers.layers]
-        self.names = tuple(layer.name for layer in self._layers.layers)
-        self.with_density = {name: self.names[weights.index(name)] for name in names}
-        self._density_at = np.array([weights.index(name) for name in names], np.int64)
+        self._layers = Layers(analysis, sparse=sparse)
+        named = {layer.weight: layer.name for layer in self._layers.layers}
+        self.names = tuple(named.values())
+        self.with_density = {weight: named[weight] for weight in self._layers.with_density}
         self._known = dict(known or {})
         self._kinds: dict[str, Kind] = {}
-        if not weights:
+        if not named:
             raise InputError("the network has no convolution or linear layer whose time could be told")
 
     def points(self, choices: Choices) -> Figures:
         """Return output channels, input channels and density of every layer, of shape (n, layers, 3)."""
-        density = np.ones((len(choices), len(self._layers.layers)))
-        density[:, self._density_at] = choices.densities
-        return np.concatenate([self._layers.widths(choices.widths), density[:, :, None]], axis=2)
+        return self._layers.points(choices.widths, choices.densities)
 
     def fit(self, measurements: Sequence[Measurement]) -> None:
         """Fit a table to every kind of layer; those of a family share the blocks that explain their times best.

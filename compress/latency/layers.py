@@ -8,33 +8,25 @@ is a function of that layer's widths, whatever a runtime fuses them into.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import fx
 
 from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
 from compress.counting import LINEAR, TRANSPOSED, layer_name, weight_name
+from compress.latency.around import Around
 from compress.lengths import Lengths
 from compress.program import Program
+from compress.sparsity.layers import DEPTHWISE, LAST, maskable_layers
 
 Figures = NDArray[np.float64]
 
 _GROUPS_AT = 6  # the position of ``groups`` among the arguments of convolutions, transposed ones too
-_FREE = frozenset(
-    (
-        *("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "expand", "expand_as", "permute", "alias"),
-        *("transpose", "contiguous", "detach", "dropout", "feature_dropout", "clone", "lift_fresh_copy", "to", "chunk"),
-        *("select", "slice", "split", "split_with_sizes", "t", "batch_norm", "sym_size", "unbind", "movedim"),
-    )
-)
-"""Operators that a runtime folds away or that only move data: they do not make a kind of layer."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +52,23 @@ class _Axis:
 
 
 class Layers:
-    """All layers of a network, in graph order, with their widths for any choice of widths of the prunable groups."""
+    """All layers of a network, in graph order, with their widths for any choice of widths of the prunable groups.
 
-    def __init__(self, analysis: Analysis) -> None:
+    Args:
+        analysis: of the dense network.
+        sparse: whether weights may have zeros.
+
+    Attributes:
+        layers: in graph order.
+        with_density: names of the weights that have a density of their own: all that a search masks (not those of
+            depthwise and last layers) where weights may have zeros.
+    """
+
+    def __init__(self, analysis: Analysis, *, sparse: bool = False) -> None:
         self._lengths = Lengths(analysis.atoms, analysis.prunable)
         trace = analysis.traces[False]
         calls = calls_of(analysis.program)
-        around = _Around(analysis, [node for nodes in calls.values() for node in nodes])
+        around = Around(analysis, [node for nodes in calls.values() for node in nodes])
         found: list[Layer] = []
         axes: list[tuple[_Axis, _Axis]] = []
         for weight, nodes in calls.items():
@@ -78,6 +80,8 @@ class Layers:
             made, read = trace.axes(node)[channel], trace.axes(node.args[0])[channel]
             axes.append((self._axis(made), self._axis(read)))
         self.layers = tuple(found)
+        self.with_density = layers_with_density(analysis) if sparse else ()
+        self._source = self._sources({nodes[0]: at for at, nodes in enumerate(calls.values())}, around)
         self._table = self._lengths.packed()
         self._rows = np.array([[out.row, into.row] for out, into in axes], np.int64).reshape(-1, 2)
         self._factors = np.array([[out.factor, into.factor] for out, into in axes], np.float64).reshape(-1, 2)
@@ -91,8 +95,40 @@ class Layers:
         found = lengths[:, self._rows] * self._factors
         return np.where(self._factors == 0.0, 1.0, found)
 
+    def points(self, choices: NDArray[Any], densities: NDArray[Any] | None = None) -> Figures:
+        """Return output channels, input channels and density of every layer, of shape (n, layers, 3).
+
+        A layer without a density of its own has that of the layer it reads: runtimes lay pictures out for both alike.
+
+        Args:
+            choices: atoms kept, of shape (n, groups).
+            densities: of shape (n, layers with a density); None where nothing is zero.
+        """
+        widths = self.widths(choices)
+        known = np.ones((len(widths), len(self.with_density) + 1))
+        if densities is not None:
+            known[:, :-1] = densities
+        return np.concatenate([widths, known[:, self._source, None]], axis=2)
+
+    def _sources(self, places: Mapping[fx.Node, int], around: Around) -> NDArray[np.int64]:
+        """For each layer the place of its density; the last, which is 1, where there is none."""
+        own = {name: at for at, name in enumerate(self.with_density)}
+        found = np.full(len(self.layers), len(own), np.int64)
+        for node, at in places.items():
+            before = around.read_by(node)
+            if self.layers[at].weight in own:
+                found[at] = own[self.layers[at].weight]
+            elif own and before in places:
+                found[at] = found[places[before]]
+        return found
+
     def _axis(self, axis: Array) -> _Axis:
         return _Axis(self._lengths.row(axis), 1.0) if axis.any() else _Axis(-1, float(axis.size))
+
+
+def layers_with_density(analysis: Analysis) -> tuple[str, ...]:
+    """Return the weights that a search masks: those of depthwise and last layers stay dense."""
+    return tuple(layer.weight for layer in maskable_layers(analysis.program) if layer.part not in (DEPTHWISE, LAST))
 
 
 def calls_of(program: Program) -> dict[str, list[fx.Node]]:
@@ -144,63 +180,3 @@ def _unless_one(name: str, node: fx.Node, position: int) -> str:
     given = node.args[position] if len(node.args) > position else node.kwargs.get(name, 1)
     sizes: Any = given if isinstance(given, list | tuple) else [given]
     return "" if all(size == 1 for size in sizes) else f" {name} {_by(sizes)}"
-
-
-class _Around:
-    """Which operators without weights belong to each layer, and which come straight after it."""
-
-    def __init__(self, analysis: Analysis, layers: Sequence[fx.Node]) -> None:
-        self._layers = set(layers)
-        self._shapes = analysis.running.shapes
-        nodes = list(analysis.program.graphs[False].nodes)
-        order = {node: at for at, node in enumerate(nodes)}
-        reader: dict[fx.Node, fx.Node] = {}
-        for node in reversed(nodes):
-            ahead = [user if user in self._layers else reader.get(user) for user in node.users]
-            nearest = [one for one in ahead if one is not None]
-            if nearest:
-                reader[node] = min(nearest, key=order.__getitem__)
-        follows: dict[fx.Node, fx.Node] = {}
-        for node in nodes:
-            behind = [one if one in self._layers else follows.get(one) for one in node.all_input_nodes]
-            last = [one for one in behind if one is not None]
-            if last:
-                follows[node] = max(last, key=order.__getitem__)
-        self._before: dict[fx.Node, list[str]] = {}
-        for node in nodes:
-            home = reader.get(node) or follows.get(node)
-            if home is not None and node not in self._layers and self._counts(node):
-                self._before.setdefault(home, []).append(_operator(node))
-
-    def words(self, calls: Sequence[fx.Node]) -> str:
-        """Return what goes with a layer: `` with add, relu; into relu``."""
-        own = Counter(name for call in calls for name in self._before.get(call, []))
-        after = sorted({name for call in calls for name in self._after(call)})
-        with_words = f" with {', '.join(_times(name, count) for name, count in sorted(own.items()))}" if own else ""
-        return with_words + (f"; into {', '.join(after)}" if after else "")
-
-    def _after(self, call: fx.Node) -> list[str]:
-        """Operators that read the layer's output, past those that are free."""
-        waiting, found = list(call.users), []
-        while waiting:
-            user = waiting.pop()
-            if user in self._layers or user.op == "output":
-                continue
-            if self._counts(user):
-                found.append(_operator(user))
-            else:
-                waiting += list(user.users)
-        return found
-
-    def _counts(self, node: fx.Node) -> bool:
-        is_tensor = isinstance(self._shapes.get(node), tuple | list)
-        return node.op == "call_function" and is_tensor and bool(_operator(node)) and _operator(node) not in _FREE
-
-
-def _operator(node: fx.Node) -> str:
-    """The operator's plain name, in place or not; none for what is not an operator on tensors."""
-    return str(node.target).split(".")[1].rstrip("_") if isinstance(node.target, torch._ops.OpOverload) else ""
-
-
-def _times(name: str, count: int) -> str:
-    return name if count == 1 else f"{count} {name}"

@@ -111,7 +111,7 @@ class LatencyModel:
         Raises:
             InputError: the network has layers of kinds that were not calibrated; they are named.
         """
-        layers = Layers(analysis)
+        layers = Layers(analysis, sparse=self.key.pattern is not None)
         missing = dict.fromkeys(layer.kind for layer in layers.layers if layer.kind not in self.kinds)
         if missing:
             some = "; ".join(list(missing)[:_SHOWN])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from compress.axes.analysis import Analysis
 from compress.errors import InputError
-from compress.latency.bound import layers_with_density
+from compress.latency.layers import layers_with_density
 
 Figures = NDArray[np.float64]
 Whole = NDArray[np.int64]

@@ -48,13 +48,18 @@ def test_parts_sum_to_the_whole_and_name_the_layers(inverted: Analysis) -> None:
 def test_densities_count_where_zeros_were_calibrated(inverted: Analysis) -> None:
     bound = _linear(inverted, densities=True).bind(inverted)
     full = np.array([[group.width for group in inverted.prunable]])
-    assert len(bound.layers) == 6, "neither depthwise layers nor the last"
-    half = bound.milliseconds(full, np.full((1, 6), 0.5))
-    assert bound.dense - half[0] == pytest.approx(6 * 0.5)
+    everything = Layers(inverted).layers
+    others = [layer.weight for layer in everything[:-1] if not layer.depthwise]
+    assert list(bound.layers) == others, "neither depthwise layers nor the last"
+    half = bound.milliseconds(full, np.full((1, len(others)), 0.5))
+    assert bound.dense - half[0] == pytest.approx(0.5 * len(everything)), "those count by what they read"
+    first = np.ones(len(others))
+    first[0] = 0.5
+    assert bound.dense - float(bound.milliseconds(full, first)[0]) == pytest.approx(2 * 0.5), "and what reads it"
     dense = _linear(inverted).bind(inverted)
     assert dense.layers == ()
     with pytest.raises(InputError, match="calibrated for dense weights"):
-        dense.milliseconds(full, np.full((1, 6), 0.5))
+        dense.milliseconds(full, np.full((1, len(others)), 0.5))
 
 
 def test_a_thousand_candidates_take_little_time(inverted: Analysis) -> None:
