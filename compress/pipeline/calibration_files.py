@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import InputError
+from compress.pipeline.calibration_bench import Conditions
 from compress.pipeline.calibration_template import Template, UnexplainedError, telling_widths
 from compress.pipeline.reporter import Reporter
 
@@ -31,11 +32,15 @@ class Files:
 
     Args:
         analysis: of the network with weights drawn at random: no two equal ones, which the export would merge.
-        densities: the layers that have a density, by the name of their weight; none where weights are dense.
+        layers: names of those that have a density; none where weights are dense.
+        conditions: that sparse layers are chosen for.
     """
 
-    def __init__(self, analysis: Analysis, densities: Mapping[str, str], folder: Path, reporter: Reporter) -> None:
-        self._analysis, self._layers, self._folder = analysis, list(densities.values()), folder
+    def __init__(
+        self, analysis: Analysis, layers: Sequence[str], folder: Path, conditions: Conditions, reporter: Reporter
+    ) -> None:
+        self._analysis, self._layers, self._folder = analysis, list(layers), folder
+        self._conditions = conditions
         self.dense = folder / "dense.onnx"
         self._write = self._learn(reporter)
 
@@ -51,14 +56,14 @@ class Files:
             return path
         import onnx
 
-        import exporters
+        from exporters.sparse.sparsify import sparsify_to_measure
 
         plain = self._folder / f"{name}.plain.onnx"
         self._write(plain, widths)
         model = onnx.load(str(plain))
         masked(model, dict(zip(self._layers, densities.tolist(), strict=True)))
         onnx.save(model, str(plain))
-        exporters.sparsify_onnx(plain, path, overwrite=True)
+        sparsify_to_measure(plain, path, threads=self._conditions.threads, batch=self._conditions.batch)
         plain.unlink()
         return path
 

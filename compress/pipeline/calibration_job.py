@@ -91,7 +91,8 @@ class Job:
         if len(state.fitted) >= plan.configurations and len(state.held_out) >= plan.held_out:
             return
         bench = Bench(self._request.conditions, self.calibration.names)
-        files = Files(self._analysis, self.calibration.with_density, folder, self._screen)
+        layers = list(self.calibration.with_density.values())
+        files = Files(self._analysis, layers, folder, self._request.conditions, self._screen)
         whole = plan.configurations + plan.held_out
         with self._screen.bar("calibrating") as progress:
 

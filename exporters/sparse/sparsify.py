@@ -94,6 +94,28 @@ def sparsify_onnx(
     return Artifact(Path(path), sha256_file(path), KIND, verification=figures, metadata=metadata)
 
 
+def sparsify_to_measure(
+    onnx_path: str | os.PathLike[str], path: str | os.PathLike[str], *, threads: int = 1, batch: int = 1
+) -> None:
+    """Write ``onnx_path`` with sparse operators chosen by rule to ``path``, and their library beside it, as
+    :func:`sparsify_onnx` does, but without running it against ``onnx_path``: to be measured, not to be used.
+
+    Raises:
+        ExportError: ``onnx_path`` is not valid ONNX, or has sparse operators already.
+        InputError: ``path`` cannot be written.
+        UnavailableError: the library cannot be built here.
+    """
+    proto = read_plain(onnx_path)
+    built = library.find(None, silent)
+    conditions = Conditions(built, threads, batch, {})
+    decision = Survey(proto, Path(onnx_path).name, conditions, silent).decide(measure=False)
+    if decision.chosen:
+        _label(decision.proto, built.name)
+        _place(built, Path(path).parent / built.name)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(decision.proto.SerializeToString(deterministic=True))
+
+
 def _label(proto: onnx.ModelProto, name: str) -> None:
     """Say in the file's metadata which library it needs."""
     kept = [item for item in proto.metadata_props if item.key != operators.KEY]

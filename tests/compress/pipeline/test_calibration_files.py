@@ -15,7 +15,9 @@ import compress
 import exporters
 from compress.axes.analysis import Analysis, analyse
 from compress.axes.randomise import randomised
+from compress.latency.layers import Layers
 from compress.pipeline import calibration_files
+from compress.pipeline.calibration_bench import Bench, Conditions, Ratio
 from compress.pipeline.calibration_files import Files, cut_program, masked
 from compress.pipeline.calibration_template import Template, UnexplainedError, telling_widths
 from compress.pipeline.reporter import Silent
@@ -50,7 +52,7 @@ def _run(path: Path) -> np.ndarray:
 )
 def test_a_cut_file_is_the_exported_one(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     analysis = _analysis(family)
-    files = Files(analysis, {}, tmp_path, Silent())
+    files = Files(analysis, (), tmp_path, Conditions(), Silent())
     random = np.random.default_rng(0)
     full = np.array([group.width for group in analysis.prunable])
     widths = random.integers((full + 3) // 4, full + 1)
@@ -75,7 +77,7 @@ def test_what_cannot_be_explained_is_exported(tmp_path: Path, monkeypatch: pytes
     reporter = Silent()
     monkeypatch.setattr(reporter, "say", said.append)
     analysis = _analysis("mobilenet_v2")
-    files = Files(analysis, {}, tmp_path, reporter)
+    files = Files(analysis, (), tmp_path, Conditions(), reporter)
     assert said == ["each configuration is exported anew: no width explains it"]
     widths = np.array([max(group.width // 2, 1) for group in analysis.prunable])
     assert _run(files.write("half", widths, np.zeros(0))).shape == (2, 10)
@@ -83,7 +85,7 @@ def test_what_cannot_be_explained_is_exported(tmp_path: Path, monkeypatch: pytes
 
 def test_files_that_differ_in_more_than_sizes_are_told(tmp_path: Path) -> None:
     analysis = _analysis("mobilenet_v2")
-    files = Files(analysis, {}, tmp_path, Silent())
+    files = Files(analysis, (), tmp_path, Conditions(), Silent())
     other = onnx.load(str(files.dense))
     other.graph.node[0].op_type = "Other"
     onnx.save(other, str(tmp_path / "other.onnx"))
@@ -104,7 +106,7 @@ def test_telling_widths_tell_all_groups_apart() -> None:
 
 def test_zeros_are_put_into_blocks_of_four_rows(tmp_path: Path) -> None:
     analysis = _analysis("mobilenet_v2")
-    dense = Files(analysis, {}, tmp_path, Silent()).dense
+    dense = Files(analysis, (), tmp_path, Conditions(), Silent()).dense
     model = onnx.load(str(dense))
     masked(model, {"features.2.conv.0.0": 0.25, "classifier.1": 0.5})
     after = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -115,3 +117,20 @@ def test_zeros_are_put_into_blocks_of_four_rows(tmp_path: Path) -> None:
     assert np.count_nonzero(after["features.1.conv.1.weight"]) == after["features.1.conv.1.weight"].size
     onnx.save(model, str(tmp_path / "masked.onnx"))
     assert np.isfinite(_run(tmp_path / "masked.onnx")).all()
+
+
+def test_files_of_sparse_choices_have_sparse_operators(tmp_path: Path) -> None:
+    analysis = _analysis("resnet_basic")
+    layers = [layer.name for layer in Layers(analysis).layers if layer.name.startswith("layer2")]
+    files = Files(analysis, layers, tmp_path, Conditions(), Silent())
+    full = np.array([group.width for group in analysis.prunable])
+    sparse = onnx.load(str(files.write("sparse", full, np.full(len(layers), 0.1))))
+    assert {node.op_type for node in sparse.graph.node} >= {"SparseConv"}
+    dense = onnx.load(str(files.write("dense", full, np.ones(len(layers)))))
+    assert "SparseConv" not in {node.op_type for node in dense.graph.node}
+    bench = Bench(Conditions(seconds=0.05), [layer.name for layer in Layers(analysis).layers])
+    (found,) = bench.measure(
+        files.dense, [tmp_path / "sparse.onnx"], apart=True, seed=0, progress=lambda _share, _text: None
+    ).found
+    assert isinstance(found, Ratio)
+    assert set(found.shares) == {layer.name for layer in Layers(analysis).layers}
