@@ -84,9 +84,7 @@ def fitted(samples: Sequence[Sample], block: tuple[int, int]) -> FittedTable:
     every = effective(np.array(samples, np.float64)[:, :3], block)
     sizes = (*block, 0)
     axes = tuple(_axis(column, size) for column, size in zip(every.T, sizes, strict=True))
-    measured = [
-        Measured(*point, milliseconds, noise) for point, (milliseconds, noise) in zip(points, rows[:, 3:], strict=True)
-    ]
+    measured = [Measured(*values) for values in np.column_stack([points, rows[:, 3:]]).tolist()]
     return FittedTable(axes, measured)  # type: ignore[arg-type]
 
 

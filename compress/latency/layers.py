@@ -118,7 +118,7 @@ class Layers:
             before = around.read_by(node)
             if self.layers[at].weight in own:
                 found[at] = own[self.layers[at].weight]
-            elif own and before in places:
+            elif own and before is not None and before in places:
                 found[at] = found[places[before]]
         return found
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from compress.latency.space import Choices
     from compress.pipeline.calibration import CalibrationRequest
 
-PATTERN = "4x1"
 _ROUND = 8  # configurations beside one dense file
 _POOL = 256  # random configurations of which the least sure are measured
 _FIRST = 8  # random ones measured before any are chosen
@@ -132,7 +131,7 @@ class Job:
         wanted = choices.key(row)
         return any(one.key == wanted for one in (*self.state.fitted, *self.state.held_out, *self.state.failed))
 
-    def _round(self, bench: Bench, files: Files, chosen: Choices, apart: bool, progress: Progress) -> None:
+    def _round(self, bench: Bench, files: Files, chosen: Choices, progress: Progress, *, apart: bool) -> None:
         paths = []
         for row in range(len(chosen)):
             progress(0.0, f"writing configuration {row + 1} of {len(chosen)}")
@@ -148,11 +147,8 @@ class Job:
         for row, one in enumerate(found.found):
             widths, densities = chosen.key(row)
             if isinstance(one, Ratio):
-                into.append(
-                    Measurement(
-                        widths=widths, densities=densities, milliseconds=one.ratio, noise=one.noise, shares=one.shares
-                    )
-                )
+                told = {"milliseconds": one.ratio, "noise": one.noise, "shares": dict(one.shares)}
+                into.append(Measurement.model_validate({"widths": widths, "densities": densities, **told}))
             else:
                 self.state.failed.append(Failed(widths=widths, densities=densities, reason=one))
         self.state.save()
@@ -174,7 +170,7 @@ class Job:
             threads=under.threads,
             precision=under.precision,
             batch=under.batch,
-            pattern=PATTERN if self._plan.sparse else None,
+            pattern="4x1" if self._plan.sparse else None,
         )
         if self._base is not None and self._base.key != key:
             raise InputError(

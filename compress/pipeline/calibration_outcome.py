@@ -66,7 +66,8 @@ def conclude(job: Job, analysis: Analysis, name: str, path: Path, base: LatencyM
     wrong = set(outliers(job.calibration.predicted(choices_of(fitted)), _times(fitted)))
     if wrong:
         job.calibration.fit([one for at, one in enumerate(fitted) if at not in wrong])
-    assert job.state.key is not None, "something was measured"
+    key = job.state.key
+    assert key is not None, "something was measured"
 
     def model(found: HeldOut) -> LatencyModel:
         network = Network(
@@ -79,10 +80,9 @@ def conclude(job: Job, analysis: Analysis, name: str, path: Path, base: LatencyM
         )
         others = [one for one in base.networks if one.fingerprint != job.fingerprint] if base else []
         kinds = (dict(base.kinds) if base else {}) | job.calibration.records()
-        record = ModelRecord(
-            version=VERSION, key=job.state.key, step=job.step, kinds=kinds, networks=[*others, network]
+        return LatencyModel(
+            ModelRecord(version=VERSION, key=key, step=job.step, kinds=kinds, networks=[*others, network])
         )
-        return LatencyModel(record)
 
     choices = choices_of(kept_out)
     bound = model(HeldOut(error=0.0, spearman=0.0, configurations=1)).bind(analysis)

@@ -20,7 +20,7 @@ from tests.compress.latency.synthetic import blocked, calibrated, space_of
 
 def _linear(analysis: Analysis, *, densities: bool = False) -> LatencyModel:
     """Tables of a cost that is linear in each axis: 1 + out + in / 10 + density, for every kind of layer."""
-    axes: tuple[list[float], list[float], list[float]] = ([1, 600], [1, 600], [0.1, 1.0])
+    axes: tuple[list[float], list[float], list[float]] = ([1, 2000], [1, 2000], [0.1, 1.0])
     values = [1 + made + read / 10 + density for made in axes[0] for read in axes[1] for density in axes[2]]
     kind = KindRecord(axes=axes, milliseconds=values, samples=[(1, 1, 1, 1, 0.1)])
     kinds = {layer.kind: kind for layer in Layers(analysis).layers}

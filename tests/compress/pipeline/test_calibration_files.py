@@ -16,7 +16,6 @@ import exporters
 from compress.axes.analysis import Analysis, analyse
 from compress.axes.randomise import randomised
 from compress.latency.layers import Layers
-from compress.pipeline import calibration_files
 from compress.pipeline.calibration_bench import Bench, Conditions, Ratio
 from compress.pipeline.calibration_files import Files, cut_program, masked
 from compress.pipeline.calibration_template import Template, UnexplainedError, telling_widths
@@ -72,7 +71,7 @@ def test_what_cannot_be_explained_is_exported(tmp_path: Path, monkeypatch: pytes
     def unexplained(*_: object) -> Template:
         raise UnexplainedError("no width explains it")
 
-    monkeypatch.setattr(calibration_files.Template, "learn", unexplained)
+    monkeypatch.setattr(Template, "learn", unexplained)
     said: list[str] = []
     reporter = Silent()
     monkeypatch.setattr(reporter, "say", said.append)
