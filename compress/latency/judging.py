@@ -17,6 +17,7 @@ Figures = NDArray[np.float64]
 MOST_OUTLIERS = 0.1
 WORST_ERROR = 0.15
 _OUTLIER, _SPREADS = 0.15, 5.0
+_QUARTER, _REPEATS = 0.25, 64
 _AGAIN = "close what else runs on the device and calibrate anew with --restart; --seconds measures longer"
 
 
@@ -61,7 +62,17 @@ def check(predicted: Figures, measured: Sequence[Measurement], found: HeldOut) -
         )
 
 
-def noise_of(ratios: Any) -> float:
-    """Return the standard error of the median of ``ratios``, relative to it, from their distances to it."""
-    logs = np.log(np.asarray(ratios, np.float64))
-    return float(1.2533 * 1.4826 * np.median(np.abs(logs - np.median(logs))) / np.sqrt(logs.size))
+def ratio_of(base: Any, new: Any, seed: int = 0) -> tuple[float, float]:
+    """Return the ratio of what runs take that nobody disturbed, ``new`` over ``base``, and its relative noise.
+
+    Taken at the lower quartile: half the runs may wait for other processes, which moves a median. The noise is the
+    standard deviation over rounds drawn anew with replacement (bootstrap; Efron 1979).
+
+    Args:
+        base, new: milliseconds of both files in the same rounds, of shape (rounds,).
+    """
+    rounds = np.stack([np.asarray(base, np.float64), np.asarray(new, np.float64)])
+    drawn = np.random.default_rng(seed).integers(0, rounds.shape[1], (_REPEATS, rounds.shape[1]))
+    low = np.quantile(rounds[:, drawn], _QUARTER, axis=2)
+    told = np.quantile(rounds, _QUARTER, axis=1)
+    return float(told[1] / told[0]), float(np.log(low[1] / low[0]).std())

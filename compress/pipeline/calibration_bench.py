@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from compress.errors import CompressError, InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -113,10 +111,10 @@ class Bench:
         return Round(base, found)
 
     def _ratio(self, base: Profile, profile: Profile, apart: Path | None) -> Ratio:
-        from compress.latency.judging import noise_of
+        from compress.latency.judging import ratio_of
 
         count = min(len(base.samples), len(profile.samples))
-        ratios = np.array(profile.samples[:count]) / np.array(base.samples[:count])
+        ratio, noise = ratio_of(base.samples[:count], profile.samples[:count])
         shares: dict[str, float] = {}
         if apart is not None:
             if profile.no_operators is not None:
@@ -125,7 +123,7 @@ class Bench:
                     hint="calibration needs the times of operators; compress profile --operators shows who tells them",
                 )
             shares = by_layer(profile.operators, apart, self._layers)
-        return Ratio(float(np.median(ratios)), noise_of(ratios), shares)
+        return Ratio(ratio, noise, shares)
 
 
 def by_layer(operators: Sequence[OperatorTime], file: Path, layers: frozenset[str]) -> dict[str, float]:

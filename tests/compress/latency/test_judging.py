@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compress.errors import UndecidedError
-from compress.latency.judging import check, held_out, noise_of, outliers
+from compress.latency.judging import check, held_out, outliers, ratio_of
 from compress.latency.measurement import Measurement
 from compress.latency.record import HeldOut
 
@@ -48,8 +48,19 @@ def test_predictions_of_no_use_are_refused() -> None:
         check(TIMES, _measured(TIMES), HeldOut(error=0.22, spearman=0.5, configurations=16))
 
 
+def test_runs_that_wait_for_others_do_not_move_a_ratio() -> None:
+    random = np.random.default_rng(0)
+    base, new = (time * np.exp(0.01 * random.standard_normal(400)) for time in (2.0, 1.0))
+    quiet, _ = ratio_of(base, new)
+    stalls = 1 + random.exponential(1.0, (2, 400)) * (random.random((2, 400)) < 0.5)
+    busy, noise = ratio_of(base * stalls[0], new * stalls[1])
+    assert quiet == pytest.approx(0.5, rel=0.005)
+    assert busy == pytest.approx(0.5, rel=0.02)
+    assert noise < 0.02
+
+
 def test_noise_falls_with_the_number_of_runs() -> None:
     random = np.random.default_rng(0)
-    few, many = (noise_of(np.exp(0.1 * random.standard_normal(count))) for count in (25, 2500))
-    assert 5 < few / many < 20
-    assert many == pytest.approx(1.2533 * 0.1 / 50, rel=0.2)
+    few, many = (ratio_of(*np.exp(0.1 * random.standard_normal((2, count))))[1] for count in (25, 2500))
+    assert 4 < few / many < 25
+    assert many < 0.01
