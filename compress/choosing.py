@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
-from compress.allocation import Ladder, Target, allocate
+from compress.allocation import Allocation, Granularity, Ladder, Target, allocate, step_of
 from compress.axes.analysis import Analysis
 from compress.axes.groups import Group
 from compress.axes.labels import Array
 from compress.coupling import Coupling
 from compress.errors import PlanError
+from compress.granularity import Steps, chosen_steps
 from compress.importance import ScoreContext
 from compress.patterns import protected
 from compress.plan import Kept, Plan
@@ -46,24 +47,13 @@ def choose(
     """Score, allocate and pick for one step. Raises :class:`PlanError` where the criterion cannot score."""
     groups = analysis.prunable
     shielded = protected(analysis, request.ignore)
-    coupling = request.coupling(analysis)
-    decided = {*shielded, *coupling.whole}
     batches = score_batches(data, request.seed) if data is not None else None
+    choices = list(chosen_steps(request.granularity, analysis))
+    finest, _ = choices[-1]
+    decided = {*shielded, *request.coupling(analysis, finest).whole}
     ranked = [group for group in groups if group.name not in decided]
     scores = request.ranking.scores(ScoreContext(analysis, batches, request.seed), ranked)
-    allocation = allocate(
-        analysis.sizes,
-        groups,
-        scores,
-        step.targets,
-        scope=request.scope,
-        granularity=request.granularity,
-        fixed_ratios={**step.fixed, **dict.fromkeys(decided, 1.0)},
-        least=step.least,
-        stays={name: ("kept", f"--keep leaves {ratio:g}") for name, ratio in step.fixed.items()}
-        | stays(analysis, request),
-        tied=coupling.tied,
-    )
+    allocation, granularity, steps = _allocated(analysis, request, step, scores, choices)
     kept = {}
     for group, width in zip(groups, allocation.widths, strict=True):
         if width < group.width:
@@ -73,16 +63,54 @@ def choose(
         settings |= {"step": step.number, "step_target": ",".join(map(str, step.targets))}
     program = analysis.program
     plan = Plan(kept, program.structure_hash(), settings, program.inputs)
-    return plan, Remarks(allocation.shortfalls, _overruled(step.fixed, shielded, coupling.whole))
+    overruled = _overruled(step.fixed, shielded, request.coupling(analysis, granularity).whole)
+    return plan, Remarks(allocation.shortfalls, overruled, steps)
 
 
-def stays(analysis: Analysis, request: Request) -> dict[str, tuple[str, str]]:
+def _allocated(
+    analysis: Analysis,
+    request: Request,
+    step: Step,
+    scores: Mapping[str, Array],
+    choices: Sequence[tuple[Granularity, Steps]],
+) -> tuple[Allocation, Granularity, Steps]:
+    """The allocation in the first of ``choices`` in which the targets are met, else the nearest; and these steps."""
+    nearest: tuple[Allocation, Granularity, Steps] | None = None
+    costs = request.costs(analysis)
+    for granularity, steps in choices:
+        coupling = request.coupling(analysis, granularity)
+        decided = {*protected(analysis, request.ignore), *coupling.whole}
+        found = allocate(
+            costs,
+            analysis.prunable,
+            {name: score for name, score in scores.items() if name not in decided},
+            step.targets,
+            scope=request.scope,
+            granularity=granularity,
+            fixed_ratios={**step.fixed, **dict.fromkeys(decided, 1.0)},
+            least=step.least,
+            stays={name: ("kept", f"--keep leaves {ratio:g}") for name, ratio in step.fixed.items()}
+            | stays(analysis, request, granularity),
+            tied=coupling.tied,
+        )
+        if nearest is None or found.miss(step.targets) < nearest[0].miss(step.targets):
+            nearest = found, granularity, steps
+        if not found.shortfalls:
+            break
+    assert nearest is not None  # there is always a choice
+    return nearest
+
+
+def stays(analysis: Analysis, request: Request, granularity: Granularity) -> dict[str, tuple[str, str]]:
     """Status and reason, as the report says them, of groups that are protected or have no smaller width."""
-    coupling = request.coupling(analysis)
-    too_narrow = ("kept", f"too narrow to be cut in steps of {request.granularity} channels")
-    found = dict.fromkeys(_without_choice(analysis, coupling, request.granularity, 0.0), too_narrow)
+    coupling = request.coupling(analysis, granularity)
+    groups = {group.name: group for group in analysis.prunable}
+    found = {
+        name: ("kept", f"too narrow to be cut in steps of {step_of(granularity, groups[name])} channels")
+        for name in _without_choice(analysis, coupling, granularity, 0.0)
+    }
     if request.min_keep is not None:
-        for name in _without_choice(analysis, coupling, request.granularity, request.min_keep):
+        for name in _without_choice(analysis, coupling, granularity, request.min_keep):
             found.setdefault(name, ("kept", f"--min-keep {request.min_keep:g} leaves no smaller width"))
     shielded = protected(analysis, request.ignore)
     for tied in coupling.tied:
@@ -93,7 +121,7 @@ def stays(analysis: Analysis, request: Request) -> dict[str, tuple[str, str]]:
     return found | {name: ("protected", why) for name, why in shielded.items()}
 
 
-def _without_choice(analysis: Analysis, coupling: Coupling, granularity: int, least: float) -> list[str]:
+def _without_choice(analysis: Analysis, coupling: Coupling, granularity: Granularity, least: float) -> list[str]:
     """Groups that have no smaller width, those that are tied looked at together."""
     groups = {group.name: group for group in analysis.prunable}
     sets = [[groups[name] for name in tied.groups if name in groups] for tied in coupling.tied]

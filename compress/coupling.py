@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from compress.allocation import Tied
+from compress.allocation import Granularity, Tied
 from compress.axes.analysis import Analysis
 
 
@@ -21,5 +21,5 @@ class Coupling:
 class Coupler(Protocol):
     """Knows how the widths of a network, and of all that pruning makes of it, are coupled."""
 
-    def coupling(self, analysis: Analysis, granularity: int) -> Coupling:
+    def coupling(self, analysis: Analysis, granularity: Granularity) -> Coupling:
         """The coupling where kept channel counts are multiples of ``granularity``."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from compress.allocation import Costs
 from compress.axes.analysis import Analysis
 from compress.axes.groups import Group, Member
 from compress.axes.labels import Array
@@ -15,8 +16,9 @@ from compress.axes.surgery import kept_atoms
 class Lineage:
     """Follows every index of every tensor from the first network (``origin``) through the cuts."""
 
-    def __init__(self, origin: Analysis) -> None:
-        self.origin = origin
+    def __init__(self, origin: Analysis, costs: Costs) -> None:
+        """``costs`` are those of ``origin``."""
+        self.origin, self._costs = origin, costs
         self._left = {name: [np.arange(size) for size in t.shape] for name, t in origin.program.tensors.items()}
         self._members: dict[tuple[str, int], list[tuple[Group, Member]]] = {}
         for group in origin.prunable:
@@ -56,7 +58,7 @@ class Lineage:
         return found
 
     def relative(self, measure: str) -> float:
-        """What is left of the first network in MACs, parameters or channels, as a share."""
+        """What is left of the first network in ``measure``, as a share."""
         kept = self.kept()
         widths = [kept[group.name].size if group.name in kept else group.width for group in self.origin.prunable]
-        return float(self.origin.sizes.relative(measure, np.array(widths, np.int64))[0])
+        return float(self._costs.relative(measure, np.array(widths, np.int64))[0])

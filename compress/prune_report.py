@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from compress.allocation import Shortfall
+from compress.allocation import LATENCY, Costs, Shortfall
 from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
 from compress.counting import Count, count
+from compress.granularity import GroupStep, Steps
 from compress.obstacles import Obstacles, find_obstacles
 from compress.program import Program
 
@@ -33,10 +34,11 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Remarks:
-    """What is to be said of a choice: targets that were missed, and other things in words."""
+    """What is to be said of a choice: targets that were missed, other things in words, and the steps of groups."""
 
     shortfalls: tuple[Shortfall, ...] = ()
     others: tuple[str, ...] = ()
+    steps: Steps = field(default_factory=dict)
 
     @property
     def note(self) -> str | None:
@@ -52,6 +54,7 @@ class PruneReport:
     the share of the MACs that would go if every group shrank to a single atom; ``obstacles`` are the operators without
     a rule, each with a bound on the MACs that are out of reach because of it. ``patterns_lost`` names by layer the
     pattern that its zeros had before channels were cut, where they have none any more; :attr:`note` says that, too.
+    ``steps`` gives for each group the step in which its width went, and why, where the granularity was ``auto``.
     """
 
     requested: str
@@ -65,6 +68,7 @@ class PruneReport:
     obstacles: Obstacles
     shortfalls: tuple[Shortfall, ...] = ()
     patterns_lost: Mapping[str, str] = field(default_factory=dict)
+    steps: Mapping[str, GroupStep] = field(default_factory=dict)
 
 
 def report(
@@ -76,16 +80,18 @@ def report(
     asked: str,
     measures: Sequence[str],
     remarks: Remarks,
+    costs: Costs,
 ) -> PruneReport:
     """Compare the network analysed with ``smaller``, which ``kept`` made of it.
 
-    ``stays`` gives status and reason, by group name, of groups that were not up for a choice.
+    ``costs`` says what the measures that no counting gives have come to. ``stays`` gives status and reason, by group
+    name, of groups that were not up for a choice.
     """
     before, after = count(analysis.program, analysis.running), smaller.count()
     lost = _patterns_lost(analysis.program, smaller, after)
     return PruneReport(
         requested=asked,
-        achieved=", ".join(_achieved(analysis, kept, measure, before, after) for measure in measures),
+        achieved=", ".join(_achieved(analysis, kept, measure, before, after, costs) for measure in measures),
         note=replace(remarks, others=(*remarks.others, *_said(lost, len(smaller.masks)))).note,
         before=before,
         after=after,
@@ -95,6 +101,7 @@ def report(
         obstacles=find_obstacles(analysis),
         shortfalls=remarks.shortfalls,
         patterns_lost=lost,
+        steps=remarks.steps,
     )
 
 
@@ -126,13 +133,14 @@ def reachable_macs(analysis: Analysis) -> float:
     return 1.0 - float(analysis.sizes.relative("macs", least)[0])
 
 
-def _achieved(analysis: Analysis, kept: Mapping[str, Array], measure: str, before: Count, after: Count) -> str:
-    if measure == "ratio":
-        groups = analysis.prunable
-        total = sum(group.width * group.cell for group in groups)
-        left = sum((kept[group.name].size if group.name in kept else group.width) * group.cell for group in groups)
-    else:
-        left, total = getattr(after, measure), getattr(before, measure)
+def _achieved(
+    analysis: Analysis, kept: Mapping[str, Array], measure: str, before: Count, after: Count, costs: Costs
+) -> str:
+    if measure in ("ratio", LATENCY):
+        widths = [kept[group.name].size if group.name in kept else group.width for group in analysis.prunable]
+        share = float(costs.relative(measure, np.array(widths, np.int64))[0])
+        return f"{measure}={share:.3f}" + (" (predicted)" if measure == LATENCY else "")
+    left, total = getattr(after, measure), getattr(before, measure)
     return f"{measure}={left / total if total else 1.0:.3f}"
 
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from compress.allocation import parse_targets
+from compress.allocation import LatencyModel, Target, parse_targets
 from compress.axes.analysis import analyse
 from compress.axes.surgery import remove
 from compress.choosing import stays
 from compress.eager.applying import Fit
 from compress.eager.constraint import constrained
+from compress.granularity import told
 from compress.importance import Criterion, Ranking
 from compress.importance import criterion as find_criterion
+from compress.latency.staircase import Staircase
 from compress.plan import Plan
 from compress.program import Program
 from compress.prune_report import PruneReport, Remarks, report
@@ -43,13 +45,13 @@ class PruneResult:
 
 def prune(
     program: Program,
-    target: str | Iterable[str] = "macs=0.5",
+    target: str | Target | Iterable[str | Target] = "macs=0.5",
     *,
     criterion: str | Criterion = "l2",
     aggregation: str = "mean",
     normalisation: str | None = None,
     scope: str = "global",
-    granularity: int = 8,
+    granularity: int | Staircase = 8,
     ignore: Iterable[str] = (),
     keep: Mapping[str, float] | None = None,
     min_keep: float | None = None,
@@ -61,6 +63,7 @@ def prune(
     seed: int = 0,
     dry_run: bool = False,
     eager: nn.Module | None = None,
+    latency_model: LatencyModel | None = None,
 ) -> PruneResult:
     """Remove channels from ``program`` and return the smaller one; ``program`` itself is left as it is.
 
@@ -69,13 +72,17 @@ def prune(
         target: ``macs=0.5``, ``params=0.5``, ``memory=0.5`` (peak of the activations) or ``ratio=0.5`` (share of
             prunable channels), relative to ``program``. Several, ``("macs=0.5", "params=0.6")`` or
             ``"macs=0.5,params=0.6"``, are all met where that is possible; else the first comes first.
+            ``latency=0.6@RUNTIME`` is what ``latency_model`` predicts, which is not measured here; ``compress prune``
+            measures and corrects.
         criterion: ``l1``, ``l2``, ``bn-scale``, ``fpgm``, ``lamp``, ``random``; with ``data`` also ``taylor``,
             ``fisher``, ``obd`` and ``activation``; ``file.py:Class``; or a :class:`compress.importance.Criterion`.
         aggregation: ``mean``, ``sum``, ``max`` or ``first`` over the tensors that a group's channels lie in.
         normalisation: ``mean``, ``max``, ``gaussian``, ``none`` or ``isomorphic``, to compare groups under global scope
             (:func:`compress.importance.normalised`); the criterion's own where None: ``none`` for lamp, else ``mean``.
         scope: ``global`` ranks all channels together, ``local`` takes the same share of every group.
-        granularity: kept channel counts are multiples of this (runtimes are slow at odd widths).
+        granularity: kept channel counts are multiples of this (runtimes are slow at odd widths). With a
+            :class:`compress.latency.staircase.Staircase` each group goes in the steps that pay on that runtime, in
+            smaller ones where the targets take it; the report says which and why.
         ignore: layer name patterns (``layer1.*``) whose width stays.
         keep: keep ratios by layer name pattern, decided by the caller instead of by the target.
         min_keep: share of its channels that every group keeps at least, and never less than one; where None 0.1 under
@@ -91,6 +98,7 @@ def prune(
         eager: the module that was captured: choose only widths that its class can have, so that
             :meth:`Plan.apply_to` takes the plan. Widths that its code ties to each other keep one share; those that
             it spells out stay.
+        latency_model: predicts latencies; for targets in ``latency``.
 
     Raises:
         PlanError: a wrong target, criterion, scope, granularity ...; a pattern that matches nothing; a plan that
@@ -109,6 +117,7 @@ def prune(
         steps,
         schedule,
         seed,
+        latency_model,
     )
     analysis = analyse(program)
     remarks, fit = Remarks(), None
@@ -118,7 +127,7 @@ def prune(
         if eager is not None:
             request, fit = constrained(request, analysis, eager, lambda asked: at_once(analysis, asked, data))
         smaller, plans, plan, remarks = take_steps(analysis, request, data, None if dry_run else between)
-        left = stays(analysis, request)
+        left = stays(analysis, request, told(request.granularity, analysis, remarks.steps))
         asked = ", ".join(map(str, request.targets))
     else:
         left, asked = {}, "the plan given"
@@ -128,7 +137,8 @@ def prune(
             remarks = Remarks(others=("the plan was made for another network; its groups have the same widths here",))
     positions = plan.validated(analysis)
     measures = [target.measure for target in request.targets]
-    made = report(analysis, positions, smaller, left, asked=asked, measures=measures, remarks=remarks)
+    costs = request.costs(analysis)
+    made = report(analysis, positions, smaller, left, asked=asked, measures=measures, remarks=remarks, costs=costs)
     if fit is not None and fit.small.structure_hash() != smaller.structure_hash():
         fit = None  # steps ended with other widths
     return PruneResult(program if dry_run else smaller, plan, made, plans, fit)

@@ -29,7 +29,7 @@ def take_steps(
     analysis: Analysis, request: Request, data: DataSource | Iterable[Any] | None, between: Between | None
 ) -> tuple[Program, tuple[Plan, ...], Plan, Remarks]:
     """Take all steps. Returns the smaller network, the steps' plans, one plan that does all at once, and remarks."""
-    lineage = Lineage(analysis) if request.steps > 1 else None
+    lineage = Lineage(analysis, request.costs(analysis)) if request.steps > 1 else None
     present, plans = analysis, []
     for number in range(1, request.steps + 1):
         step = _step(request, present, lineage, number)
@@ -112,7 +112,7 @@ def _overall(lineage: Lineage, request: Request, step: Step, remarks: Remarks) -
         if abs(lineage.relative(target.measure) - target.share) > TOLERANCE:
             missed += [one.of_whole(whole, left) for one in remarks.shortfalls if one.measure == target.measure]
     advice = f"with {request.steps} steps; fewer steps or a finer granularity may come nearer"
-    return Remarks(tuple(missed), (*([advice] if missed else []), *remarks.others))
+    return Remarks(tuple(missed), (*([advice] if missed else []), *remarks.others), remarks.steps)
 
 
 def record(program: Program, plan: Plan, source: str | None = None) -> None:

@@ -2,23 +2,30 @@
 
 from compress.allocation._allocate import LEAST, Allocation, allocate
 from compress.allocation._costs import Costs, Part
-from compress.allocation._ladder import Ladder
+from compress.allocation._ladder import Granularity, Ladder, step_of
+from compress.allocation._latency import BoundLatency, LatencyModel, WithLatency
 from compress.allocation._shortfall import Cause, Shortfall
-from compress.allocation._target import MEASURES, TOLERANCE, Target, parse_targets
+from compress.allocation._target import LATENCY, MEASURES, TOLERANCE, Target, parse_targets
 from compress.allocation._tied import Tied
 
 __all__ = [
+    "LATENCY",
     "LEAST",
     "MEASURES",
     "TOLERANCE",
     "Allocation",
+    "BoundLatency",
     "Cause",
     "Costs",
+    "Granularity",
     "Ladder",
+    "LatencyModel",
     "Part",
     "Shortfall",
     "Target",
     "Tied",
+    "WithLatency",
     "allocate",
     "parse_targets",
+    "step_of",
 ]

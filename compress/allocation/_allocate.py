@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.allocation._costs import Costs
-from compress.allocation._ladder import Ladder, Widths
+from compress.allocation._ladder import Granularity, Ladder, Widths
 from compress.allocation._mixing import mixed
 from compress.allocation._paths import Ranked, by_score, by_share, even
 from compress.allocation._refining import refined_from_any
@@ -34,6 +34,13 @@ class Allocation:
     achieved: tuple[float, ...]
     shortfalls: tuple[Shortfall, ...]
 
+    def miss(self, targets: Sequence[Target]) -> tuple[float, ...]:
+        """By how much each of the targets that were asked for is missed beyond the tolerance."""
+        return tuple(
+            max(abs(share - target.share) - TOLERANCE, 0.0)
+            for share, target in zip(self.achieved, targets, strict=True)
+        )
+
     @property
     def note(self) -> str | None:
         """The shortfalls in words, or None."""
@@ -47,7 +54,7 @@ def allocate(
     targets: Target | Sequence[Target],
     *,
     scope: str,
-    granularity: int,
+    granularity: Granularity,
     fixed_ratios: Mapping[str, float],
     least: Mapping[str, float] | None = None,
     stays: Mapping[str, tuple[str, str]] | None = None,
@@ -63,7 +70,7 @@ def allocate(
         scores: importance of each atom by group, comparable between groups; groups without scores stay whole.
         targets: what to reach, one or several.
         scope: ``global`` ranks all atoms together, ``local`` keeps the same share of every group.
-        granularity: channel counts are multiples of this.
+        granularity: channel counts are multiples of this; a mapping gives a step for each group by name.
         fixed_ratios: keep ratios that the caller decided, by group name.
         least: share that each group keeps at least, by group name; :data:`LEAST` for global scope, 0 for local where
             not given.

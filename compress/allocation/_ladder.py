@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from compress.axes.groups import Group
 
 Widths = NDArray[np.int64]
-
+Granularity = int | Mapping[str, int]
+"""What widths are multiples of, in channels: the same for all groups, or by the group's name."""
 
 _FEW = 3  # so few common widths are no choice
 
@@ -23,10 +24,10 @@ class Ladder:
     last.
     """
 
-    def __init__(self, group: Group, granularity: int, least: float, beside: Sequence[Group] = ()) -> None:
+    def __init__(self, group: Group, granularity: Granularity, least: float, beside: Sequence[Group] = ()) -> None:
         """Args:
         group: the group.
-        granularity: in channels.
+        granularity: in channels; a mapping names all of the groups.
         least: share of the group that is left at least.
         beside: groups that keep the same share: widths that would be none of theirs are left out. Where hardly any
             is left, it is the groups of one layer together whose channels are multiples of the granularity.
@@ -58,12 +59,18 @@ class Ladder:
         return [int(self.rungs[position]) for position in positions if 0 <= position < self.rungs.size]
 
 
-def _rungs(group: Group, granularity: int) -> list[int]:
-    step = granularity // math.gcd(granularity, group.cell)
+def step_of(granularity: Granularity, group: Group) -> int:
+    """The step in which the group's channels go."""
+    return granularity if isinstance(granularity, int) else granularity[group.name]
+
+
+def _rungs(group: Group, granularity: Granularity) -> list[int]:
+    channels = step_of(granularity, group)
+    step = channels // math.gcd(channels, group.cell)
     return [*range(step, group.width, step), group.width]
 
 
-def _common(leader: Group, beside: Sequence[Group], granularity: int) -> list[int]:
+def _common(leader: Group, beside: Sequence[Group], granularity: Granularity) -> list[int]:
     """The leader's widths at which all of the groups keep the same share."""
     whole = [
         rung for rung in range(1, leader.width + 1) if all(rung * other.width % leader.width == 0 for other in beside)
@@ -73,10 +80,14 @@ def _common(leader: Group, beside: Sequence[Group], granularity: int) -> list[in
     if len(strict) >= _FEW:
         return strict
     channels: dict[tuple[str, int], int] = defaultdict(int)
+    steps: dict[tuple[str, int], int] = defaultdict(int)
     for group in (leader, *beside):
-        channels[group.members[0].tensor, group.members[0].dim] += group.width * group.cell
+        place = group.members[0].tensor, group.members[0].dim
+        channels[place] += group.width * group.cell
+        steps[place] = max(steps[place], step_of(granularity, group))
     return [
         rung
         for rung in whole
-        if rung == leader.width or all(rung * count % (leader.width * granularity) == 0 for count in channels.values())
+        if rung == leader.width
+        or all(rung * count % (leader.width * steps[place]) == 0 for place, count in channels.items())
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from compress.allocation._ladder import Granularity, step_of
 from compress.allocation._space import Space
 from compress.allocation._target import Target
 from compress.axes.groups import Group
@@ -96,7 +97,7 @@ class Said:
 
     stays: Mapping[str, tuple[str, str]]
     ties: Mapping[str, str]
-    granularity: int
+    granularity: Granularity
 
 
 def floor_causes(space: Space, target: Target, groups: Sequence[Group], said: Said) -> tuple[Cause, ...]:
@@ -121,6 +122,8 @@ def _why(space: Space, group: Group, position: int, said: Said) -> tuple[str, st
         return "kept", "no score, so it stays whole"
     least = int(space.ladders[position].rungs[0])
     bound = least == int(space.ladders[position].whole().rungs[0])
-    limit = f"granularity {said.granularity}" if bound else "the least share that is left of every group"
+    limit = (
+        f"granularity {step_of(said.granularity, group)}" if bound else "the least share that is left of every group"
+    )
     tie = f", {said.ties[group.name]}" if group.name in said.ties else ""
     return "least", f"{least} of {group.width} left: {limit}{tie}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.allocation._costs import Costs, Part
-from compress.allocation._ladder import Ladder
+from compress.allocation._ladder import Granularity, Ladder
 from compress.axes.groups import Group
 
 Figures = NDArray[np.float64]
@@ -55,7 +55,7 @@ class Sets:
         """Why a set keeps one share, by the name of its leader; groups by themselves are not listed."""
         return {self._groups[leader].name: reason for leader, reason in self._reasons.items()}
 
-    def ladders(self, granularity: int, least: Mapping[str, float], usual: float) -> list[Ladder]:
+    def ladders(self, granularity: Granularity, least: Mapping[str, float], usual: float) -> list[Ladder]:
         """The widths that the leaders may have."""
         return [
             Ladder(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import fx, nn
 
+from compress.allocation import Granularity
 from compress.axes.analysis import Analysis, analyse
 from compress.coupling import Coupling
 from compress.eager.applying import Fit, captured, fit
@@ -43,9 +44,9 @@ class ClassConstraint:
         self._analysis = analyse(self._dense)
         self._equations = equations_of(self._analysis, self._calls)
         self._learned: dict[str, int] = {}
-        self._known: tuple[Analysis, int, int, Coupling] | None = None
+        self._known: tuple[Analysis, Granularity, int, Coupling] | None = None
 
-    def coupling(self, analysis: Analysis, granularity: int) -> Coupling:
+    def coupling(self, analysis: Analysis, granularity: Granularity) -> Coupling:
         """The coupling of the network, or of what pruning left of it, as far as it is known."""
         known, key = self._known, (granularity, len(self._equations))
         if known is None or known[0] is not analysis or known[1:3] != key:

@@ -8,7 +8,7 @@ from itertools import chain, combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.allocation import Ladder, Tied
+from compress.allocation import Granularity, Ladder, Tied
 from compress.axes.analysis import Analysis
 from compress.axes.labels import Array
 from compress.coupling import Coupling
@@ -19,7 +19,7 @@ _SAMPLES = 8
 _MOST = 8  # sets of groups in one equation of which every selection is tried
 
 
-def couple(analysis: Analysis, equations: Iterable[Equation], granularity: int) -> Coupling:
+def couple(analysis: Analysis, equations: Iterable[Equation], granularity: Granularity) -> Coupling:
     """Couple the groups of ``analysis`` so that ``equations`` hold for all widths that are then left to choose from.
 
     Each equation that does not hold by itself is settled in turn: some of the groups in it stay whole, the others keep
@@ -33,7 +33,7 @@ def couple(analysis: Analysis, equations: Iterable[Equation], granularity: int) 
 
 
 class _Solver:
-    def __init__(self, analysis: Analysis, equations: Iterable[Equation], granularity: int) -> None:
+    def __init__(self, analysis: Analysis, equations: Iterable[Equation], granularity: Granularity) -> None:
         self._groups = analysis.prunable
         self._granularity = granularity
         self._set = list(range(len(self._groups)))  # the number of the set that each group is in
