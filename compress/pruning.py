@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from compress.allocation import LatencyModel, Target, parse_targets
+from compress.allocation import CostModel, Target, parse_targets
 from compress.axes.analysis import analyse
 from compress.axes.surgery import remove
 from compress.choosing import stays
@@ -63,7 +63,7 @@ def prune(
     seed: int = 0,
     dry_run: bool = False,
     eager: nn.Module | None = None,
-    latency_model: LatencyModel | None = None,
+    latency_model: CostModel | None = None,
 ) -> PruneResult:
     """Remove channels from ``program`` and return the smaller one; ``program`` itself is left as it is.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compress.allocation import LATENCY, Costs, Granularity, LatencyModel, Target, WithLatency
+from compress.allocation import LATENCY, CostModel, Costs, Granularity, Target, WithLatency
 from compress.axes.analysis import Analysis
 from compress.coupling import Coupler, Coupling
 from compress.errors import PlanError
@@ -30,7 +30,7 @@ class Request:
     steps: int
     schedule: str
     seed: int
-    latency_model: LatencyModel | None = None
+    latency_model: CostModel | None = None
     coupler: Coupler | None = None
 
     def coupling(self, analysis: Analysis, granularity: Granularity) -> Coupling:

@@ -3,7 +3,7 @@
 from compress.allocation._allocate import LEAST, Allocation, allocate
 from compress.allocation._costs import Costs, Part
 from compress.allocation._ladder import Granularity, Ladder, step_of
-from compress.allocation._latency import BoundLatency, LatencyModel, WithLatency
+from compress.allocation._latency import BoundModel, CostModel, WithLatency
 from compress.allocation._shortfall import Cause, Shortfall
 from compress.allocation._target import LATENCY, MEASURES, TOLERANCE, Target, parse_targets
 from compress.allocation._tied import Tied
@@ -14,12 +14,12 @@ __all__ = [
     "MEASURES",
     "TOLERANCE",
     "Allocation",
-    "BoundLatency",
+    "BoundModel",
     "Cause",
+    "CostModel",
     "Costs",
     "Granularity",
     "Ladder",
-    "LatencyModel",
     "Part",
     "Shortfall",
     "Target",

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _UNDECIDED = "time that no width decides"
 
 
-class BoundLatency(Protocol):
-    """A latency model of one network; :class:`compress.latency.model.LatencyModel` makes such."""
+class BoundModel(Protocol):
+    """A latency model of one network; :class:`compress.latency.BoundLatency` is one."""
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -36,21 +36,21 @@ class BoundLatency(Protocol):
         """What the milliseconds of one row are made up of: (layer or operator, milliseconds)."""
 
 
-class LatencyModel(Protocol):
-    """Predicts the latency of networks on one runtime."""
+class CostModel(Protocol):
+    """Predicts the latency of networks on one runtime; :class:`compress.latency.LatencyModel` is one."""
 
     @property
     def key(self) -> Any:
         """Under what it was measured; ``key.runtime`` is the runtime's name."""
 
-    def bind(self, analysis: Analysis) -> BoundLatency:
+    def bind(self, analysis: Analysis) -> BoundModel:
         """The model of one network. Raises :class:`CompressError` where it was not calibrated for its layers."""
 
 
 class WithLatency:
     """Costs with the measure ``latency``; all others are those of ``counted``."""
 
-    def __init__(self, counted: Costs, groups: Sequence[Group], bound: BoundLatency) -> None:
+    def __init__(self, counted: Costs, groups: Sequence[Group], bound: BoundModel) -> None:
         self._counted, self._bound = counted, bound
         self._owner = {layer: position for position, group in enumerate(groups) for layer in group.producers}
         self.full = counted.full

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -191,6 +192,50 @@ def measuring_options(function: Decorated) -> Decorated:
         click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples per run."),
         size_option,
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For inputs and order."),
+    ]
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
+
+
+def latency_options(function: Decorated) -> Decorated:
+    """Where a target in latency, or the widths that pay, are meant, and files of what is known of that place."""
+    file = click.Path(path_type=Path)
+    decorators: list[Decorator[Any]] = [
+        click.option(
+            "--latency-model",
+            type=file,
+            metavar="FILE.latency.json",
+            help="What compress calibrate wrote, to predict latency with; without it, it is calibrated first.",
+        ),
+        click.option(
+            "--staircase",
+            type=file,
+            metavar="FILE",
+            help="Which widths pay: read from there, or measured and kept there. [the user's cache folder]",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Of the runtime, per operator; for latency and --granularity auto.",
+        ),
+        click.option(
+            "--device",
+            metavar="NAME|ssh://USER@HOST[:PORT]",
+            default="here",
+            show_default=True,
+            help="Where latency is measured.",
+        ),
+        click.option(
+            "--devices",
+            "devices_file",
+            type=file,
+            metavar="FILE",
+            help="The file that names devices. [./devices.yaml, or ~/.config/compress/devices.yaml]",
+        ),
+        seconds_option(10.0, "Measuring time for each round of a target in latency."),
     ]
     for decorator in reversed(decorators):
         function = decorator(function)

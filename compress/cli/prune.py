@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from compress.cli.masking import masking_options, show_sparsity
 from compress.cli.options import (
     force_option,
     json_option,
+    latency_options,
     loading_options,
     parse_keep,
     ranking_options,
@@ -49,9 +51,18 @@ Examples:
   compress prune model.pt --keep 'layer4.*=0.25' --ignore 'layer1.*' --save-plan plan.json
   compress prune model.pt --plan plan.json                the same channels again
   compress prune model.pt --criterion fisher --steps 4 --data imagefolder:photos --epochs 20
+  compress prune model.pt --target latency=0.6@onnxruntime-cpu --granularity auto    measured, and corrected
   compress prune model.pt --sparsity 0.8 --pattern 4x1    zeros instead of fewer channels
   compress prune model.pt --target macs=0.6 --sparsity 0.8    both: channels first, then zeros in what is left
 """
+
+
+def _granularity(_context: click.Context, _parameter: click.Parameter, value: str) -> int | str:
+    if not value.isascii() or not value.isdigit():
+        return value
+    if int(value) < 1:
+        raise click.BadParameter("0 is not in the range x>=1.")
+    return int(value)
 
 
 @click.command(short_help="Remove channels: a smaller network out of a trained one.", epilog=EXAMPLES)
@@ -64,17 +75,20 @@ Examples:
     default=("macs=0.5",),
     show_default=True,
     metavar="WHAT=SHARE",
-    help="Share left over: macs=0.5, params=0.5, memory=0.5 (peak of the activations) or ratio=0.5 (of the channels). "
+    help="Share left over: macs=0.5, params=0.5, memory=0.5 (peak of the activations) or ratio=0.5 (of the channels); "
+    "latency=0.6@RUNTIME or latency=12ms@RUNTIME is measured there, and corrected. "
     "Repeatable: all are met where possible, else the first comes first.",
 )
 @ranking_options
 @click.option(
     "--granularity",
-    type=click.IntRange(min=1),
-    default=8,
+    metavar="N|auto|auto@RUNTIME",
+    default="8",
     show_default=True,
-    help="Channel counts are multiples of this.",
+    callback=_granularity,
+    help="Channel counts are multiples of this; auto measures once which widths pay on the runtime, layer by layer.",
 )
+@latency_options
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Layers left as they are; may be repeated.")
 @click.option(
     "--keep",
@@ -108,6 +122,7 @@ def command(context: click.Context, checkpoint: Path, as_json: bool, **options: 
     given beside --sparsity (or beside --pattern 2:4).
     """
     from compress.pipeline.finetuning import TrainingOptions
+    from compress.pipeline.latency_target import LatencyOptions
     from compress.pipeline.loading import Loading
     from compress.pipeline.masking import Masking
     from compress.pipeline.prune import Choice, PruneRequest, run
@@ -117,8 +132,8 @@ def command(context: click.Context, checkpoint: Path, as_json: bool, **options: 
     if _is_given(context, "schedule") and options["steps"] == 1:
         raise click.UsageError("--schedule says how far each of several steps goes: give --steps 4, too")
     cut = _masks_instead_of_cutting(context, options)
-    parts = take(Choice, options), take(Masking, options), cut, take(Loading, options), take(TrainingOptions, options)
-    request = PruneRequest(checkpoint, *parts, **options)
+    parts = take(Choice, options), take(Masking, options), cut, take(Loading, options), take(LatencyOptions, options)
+    request = PruneRequest(checkpoint, *parts, take(TrainingOptions, options), **options)
     with resumable(request.how_to_resume()):
         outcome = run(request, console)
     console.result(as_data(outcome))
@@ -167,6 +182,7 @@ def as_data(outcome: PruneOutcome) -> dict[str, Any]:
 
     return (summary(outcome.result) if outcome.result else {}) | {
         "sparsity": outcome.sparsity.to_json() if outcome.sparsity else None,
+        "latency": outcome.latency.to_json() if outcome.latency else None,
         "output": str(outcome.output) if outcome.output else None,
         "eager": str(outcome.eager) if outcome.eager else None,
         "plan": str(outcome.plan) if outcome.plan else None,
@@ -179,6 +195,8 @@ def show(outcome: PruneOutcome, console: Console) -> None:
     """Print the outcome as tables for people."""
     if outcome.result is not None:
         _show_cut(outcome.result.report, console)
+    if outcome.latency is not None:
+        console.line(str(outcome.latency))
     if outcome.sparsity is not None:
         show_sparsity(outcome.sparsity, console)
     for stage, metrics in (outcome.accuracy or {}).items():
@@ -219,8 +237,20 @@ def _show_cut(report: PruneReport, console: Console) -> None:
     console.line(
         f"asked for {report.requested}, reached {report.achieved}" + (f": {report.note}" if report.note else "")
     )
+    for line in _steps(report):
+        console.line(line)
     for line in out_of_reach(report.obstacles, report.before.macs):
         console.line(f"out of reach: {line}")
+
+
+def _steps(report: PruneReport) -> Iterator[str]:
+    """The steps that groups went in, those that are alike together."""
+    names: dict[tuple[int, str], list[str]] = {}
+    for name, one in report.steps.items():
+        names.setdefault((one.step, one.reason), []).append(name)
+    for (step, reason), groups in sorted(names.items(), key=lambda item: -item[0][0]):
+        some = ", ".join(groups[:3]) + (f" and {len(groups) - 3} more" if len(groups) > 3 else "")
+        yield f"steps of {step}: {some}: {reason}"
 
 
 def _change(before: int, after: int) -> str:

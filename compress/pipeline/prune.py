@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from compress.errors import InputError
 from compress.files import check_writable, sha256_file
+from compress.pipeline.choosing import Chooser
+from compress.pipeline.choosing import check as check_latency
 from compress.pipeline.finetuning import (
     Metrics,
     TrainingOptions,
@@ -20,14 +22,13 @@ from compress.pipeline.finetuning import (
     measure,
     run_folder,
 )
+from compress.pipeline.latency_target import LatencyOptions, LatencyReport
 from compress.pipeline.loading import Loading, open_program, require_file, require_program_suffix
 from compress.pipeline.masking import Masking, masked_at_once
 from compress.pipeline.reporter import Reporter
-from compress.pipeline.steps import BetweenSteps, shared_epochs, step_folder
+from compress.pipeline.steps import shared_epochs, step_folder
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from compress import Program, PruneResult
     from compress.data import DataSource
     from compress.eager.making import EagerForm
@@ -39,12 +40,12 @@ NOT_MEASURED = "accuracy not measured: a dry run"
 
 @dataclass(frozen=True)
 class Choice:
-    """What to cut: the arguments of :func:`compress.prune`."""
+    """What to cut: the arguments of :func:`compress.prune`; ``granularity`` may be ``auto`` or ``auto@RUNTIME``."""
 
     target: str = "macs=0.5"
     criterion: str = "l2"
     scope: str = "global"
-    granularity: int = 8
+    granularity: int | str = 8
     ignore: tuple[str, ...] = ()
     keep: Mapping[str, float] = field(default_factory=dict)
     aggregation: str = "mean"
@@ -76,6 +77,7 @@ class PruneRequest:
     masking: Masking = field(default_factory=Masking)
     cut: bool = True
     loading: Loading = field(default_factory=Loading)
+    latency: LatencyOptions = field(default_factory=LatencyOptions)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     data: str | None = None
     epochs: int = 0
@@ -107,6 +109,7 @@ class PruneRequest:
         require_file(self.checkpoint)
         if self.cut:
             self.choice.check(has_data=self.data is not None or self.plan_file is not None)
+            check_latency(self.choice, self.latency)
         self.masking.check(has_data=self.data is not None, epochs=self.epochs)
         if self.epochs and not self.data:
             raise InputError("--epochs needs --data to finetune on", hint="give --data, or leave --epochs out")
@@ -136,7 +139,8 @@ class PruneRequest:
 class PruneOutcome:
     """What the prune job did: ``result`` where channels were cut, ``sparsity`` where weights were masked.
 
-    ``accuracy`` maps dense, pruned, batch_norm and finetuned to metrics where measured.
+    ``accuracy`` maps dense, pruned, batch_norm and finetuned to metrics where measured; ``latency`` is what a target in
+    latency came to.
     """
 
     program: Program
@@ -147,6 +151,7 @@ class PruneOutcome:
     eager: Path | None = None
     has_data: bool = False
     plan: Path | None = None
+    latency: LatencyReport | None = None
 
     @property
     def why_no_accuracy(self) -> str:
@@ -167,19 +172,20 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
     accuracy: dict[str, Metrics] = {}
     if source is not None and not request.dry_run:
         accuracy["dense"] = measure(dense, source, request.training, "accuracy of the dense network", reporter)
-    result = _prune(request, dense, source, reporter) if request.cut else None
+    result, latency = Chooser(request, dense, source, reporter).chosen() if request.cut else (None, None)
     program = _cut(dense, result, request) if result else dense
     form = _eager_form(request, program, result, reporter)  # before any training: the class may not take these widths
     masked = masked_at_once(program, dense, request.masking, source, reporter, seed=request.training.seed)
     sparsity = masked.report if masked else None
     if request.dry_run:
         _save_plan(request, result)
-        return PruneOutcome(dense, result, sparsity, None, None, has_data=source is not None, plan=request.save_plan)
+        has_data = source is not None
+        return PruneOutcome(dense, result, sparsity, None, None, None, has_data, request.save_plan, latency)
     program = masked.program if masked else program
     if source is not None:
         program, grown = _recover(request, dense, program, source, accuracy, reporter)
         sparsity = grown or sparsity
-    _remember(program, request, result, sparsity, accuracy)
+    _remember(program, request, result, sparsity, accuracy, latency)
     if is_first_process():
         program.save(request.destination, overwrite=request.force)
         _save_plan(request, result)
@@ -188,7 +194,7 @@ def run(request: PruneRequest, reporter: Reporter) -> PruneOutcome:
         for folder in request.folders:
             finish(folder)
     written = request.destination, accuracy or None, request.eager, source is not None, request.save_plan
-    return PruneOutcome(program, result, sparsity, *written)
+    return PruneOutcome(program, result, sparsity, *written, latency)
 
 
 def _cut(dense: Program, result: PruneResult, request: PruneRequest) -> Program:
@@ -198,46 +204,6 @@ def _cut(dense: Program, result: PruneResult, request: PruneRequest) -> Program:
     from compress.pruning import apply_plan
 
     return apply_plan(dense, result.plan)
-
-
-def _prune(request: PruneRequest, dense: Program, source: DataSource | None, reporter: Reporter) -> PruneResult:
-    import compress
-
-    plan = compress.Plan.load(request.plan_file) if request.plan_file else None
-    between = None if source is None or request.dry_run else _between(request, dense, source, reporter)
-    what = "choosing channels" if request.dry_run else "choosing and removing channels"
-    # What trains between steps shows a progress of its own.
-    with reporter.step(what) if request.choice.steps == 1 or between is None else reporter.timed(what):
-        return compress.prune(
-            dense,
-            **vars(request.choice),
-            between=between,
-            plan=plan,
-            data=source,
-            seed=request.training.seed,
-            dry_run=request.dry_run,
-            eager=_own_module(request, dense),
-        )
-
-
-def _own_module(request: PruneRequest, dense: Program) -> nn.Module | None:
-    """The network's own class, where it is to take what is chosen."""
-    if request.eager is None or request.plan_file is not None:
-        return None
-    from compress.eager.making import reference_of
-    from compress.eager.restoring import make
-
-    return make(reference_of(dense), dense.info.submodule)
-
-
-def _between(request: PruneRequest, dense: Program, source: DataSource, reporter: Reporter) -> BetweenSteps:
-    steps = request.choice.steps
-    each, last = shared_epochs(request.epochs, steps)
-    if steps > 1 and request.epochs:
-        reporter.say(f"{request.epochs} epochs: {each} after each step, {last} at the end")
-    return BetweenSteps(
-        dense, source, request.training, steps, each, run_folder(request.destination), request.restart, reporter
-    )
 
 
 def _check_reference(request: PruneRequest, dense: Program) -> None:
@@ -305,6 +271,7 @@ def _remember(
     result: PruneResult | None,
     sparsity: SparsityReport | None,
     accuracy: Mapping[str, Metrics],
+    latency: LatencyReport | None,
 ) -> None:
     """Keep in the file what a report needs later: the figures and the layers as they were cut and masked."""
     sha256 = sha256_file(request.checkpoint)
@@ -316,6 +283,8 @@ def _remember(
         program.info.metrics["pruning"] = summary(result) | source
     if sparsity is not None:
         program.info.metrics["sparsity"] = sparsity.to_json() | source
+    if latency is not None:
+        program.info.metrics["latency"] = latency.to_json()
     if accuracy:
         program.info.metrics["accuracy"] = {"data": request.data, **accuracy}
 
@@ -334,4 +303,5 @@ def summary(result: PruneResult) -> dict[str, Any]:
         "before": report.before.summary(),
         "after": report.after.summary(),
         "layers": [asdict(layer) for layer in report.layers],
+        "steps": {name: asdict(step) for name, step in report.steps.items()},
     }
