@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compress.errors import InputError
@@ -56,13 +55,19 @@ def auto_runtime(choice: Choice, options: LatencyOptions) -> str | None:
     return USUAL_RUNTIME
 
 
-def check(choice: Choice, options: LatencyOptions) -> None:
+def _number(choice: Choice) -> int | None:
+    return choice.granularity if isinstance(choice.granularity, int) else None
+
+
+def check(choice: Choice, options: LatencyOptions, *, dry_run: bool = False) -> None:
     """Fail before any work starts where a runtime or a file that is asked for cannot be used.
 
     Raises:
         InputError: an option is wrong, a file is missing, or an option is given that nothing needs.
         UnavailableError: the runtime is not there.
     """
+    from compress.pipeline.latency_model import load
+
     target, runtime = latency_target(choice), auto_runtime(choice, options)
     if target is None and runtime is None and options != LatencyOptions():
         raise InputError(
@@ -72,21 +77,18 @@ def check(choice: Choice, options: LatencyOptions) -> None:
     if options.latency_model is not None:
         if target is None:
             raise InputError("--latency-model is for a target in latency", hint="add --target latency=0.6@RUNTIME")
-        _load(options.latency_model, options, target)
+        load(options.latency_model, options.place(str(target.runtime)), _number(choice))
+    if target is not None and options.latency_model is None and dry_run:
+        raise InputError(
+            f"a dry run predicts {target}, and no latency model is given",
+            hint="calibrate with compress calibrate, and give --latency-model FILE",
+        )
     if options.staircase is not None and runtime is None:
         raise InputError("--staircase is for --granularity auto", hint="add --granularity auto, or leave it out")
     known = runtime is not None and options.staircase is not None and options.staircase.exists()
     wanted = {target.runtime if target else None, None if known else runtime} - {None}
     for name in sorted(map(str, wanted)):
         options.place(name).check()
-
-
-def _load(file: Path, options: LatencyOptions, target: Target) -> CostModel:
-    from compress.latency import LatencyModel
-
-    model = LatencyModel.load(file)
-    model.require(runtime=target.runtime, threads=options.threads, where=str(file))
-    return model
 
 
 @dataclass
@@ -165,11 +167,26 @@ class Chooser:
 
     @cached_property
     def _model(self) -> CostModel:
-        target, options = latency_target(self.request.choice), self.request.latency
+        from compress.allocation import LEAST
+        from compress.pipeline.latency_model import calibrated, load
+
+        request, choice = self.request, self.request.choice
+        target = latency_target(choice)
         assert target is not None
-        if options.latency_model is not None:
-            return _load(options.latency_model, options, target)
-        raise InputError(f"there is no latency model for {target.runtime}", hint="give --latency-model FILE")
+        place = request.latency.place(str(target.runtime))
+        if request.latency.latency_model is not None:
+            return load(request.latency.latency_model, place, _number(choice))
+        usual = LEAST if choice.scope == "global" else 0.0
+        return calibrated(
+            request.checkpoint,
+            request.loading,
+            place,
+            beside=request.destination,
+            fingerprint=self.dense.fingerprint(),
+            granularity=_number(choice),
+            lowest=usual if choice.min_keep is None else choice.min_keep,
+            reporter=self.reporter,
+        )
 
     @cached_property
     def _own_module(self) -> nn.Module | None:
