@@ -128,8 +128,7 @@ class Search:
             PlanError: the target is below the floor, which is said.
         """
         target = self.target.of_dense(self._bound.dense)
-        result = self.choose(target)
-        _require_possible(result, target)
+        result = self._possible(target)
         share = self._share(result.plan)
         return result, LatencyReport(str(target), target.share, share, self.place, self._bound.dense)
 
@@ -137,33 +136,49 @@ class Search:
         """Choose, export, measure and correct. Returns the result whose measured latency is nearest to the target.
 
         Raises:
-            PlanError: the target is below the floor, which is said before anything is measured.
+            PlanError: the target is below the floor, which is said before anything is measured but the dense network
+                for a target in milliseconds.
             CompressError: a file could not be written or measured.
         """
-        result, expected = self.predicted()
         with tempfile.TemporaryDirectory(prefix="compress-latency-") as work:
-            base = _exported(self.dense, Path(work) / "dense.onnx", "writing ONNX of the dense network", self.reporter)
-            dense = self._dense_time(base) if self.target.milliseconds is not None else expected.dense
-            target = self.target.of_dense(dense)
-            asked = expected.wanted
-            if target.share != expected.wanted:
-                asked = target.share
-                result = self.choose(target)
-            while True:
-                self._measure(result, asked, base, work, target)
-                if abs(self.rounds[-1].off(target.share)) <= _AIM or len(self.rounds) == ROUNDS:
-                    break
-                asked = corrected(self.rounds, target.share)
-                result = self.choose(replace(target, share=asked))
-                if any(result.plan.groups == known.plan.groups for known in self.results):
-                    self.reporter.say(f"latency: asking for {asked:.3f} chooses widths that were measured already")
-                    break
+            if self.target.milliseconds is None:
+                target = self.target
+                result = self._possible(target)
+                base = self._dense_file(work)
+            else:
+                base = self._dense_file(work)
+                target = self.target.of_dense(self._dense_time(base))
+                result = self._possible(target)
+            self._correct(result, target, base, work)
         nearest = min(range(len(self.rounds)), key=lambda at: abs(self.rounds[at].off(target.share)))
         taken = self.rounds[nearest]
         report = LatencyReport(
             str(target), target.share, taken.predicted, self.place, taken.measured.base, tuple(self.rounds), nearest
         )
         return self.results[nearest], report
+
+    def _correct(self, result: PruneResult, target: Target, base: Path, work: str) -> None:
+        """Measure rounds, each asked for what the ones before say, until one is near enough."""
+        asked = target.share
+        while True:
+            self._measure(result, asked, base, work, target)
+            if abs(self.rounds[-1].off(target.share)) <= _AIM or len(self.rounds) == ROUNDS:
+                return
+            asked = corrected(self.rounds, target.share)
+            result = self.choose(replace(target, share=asked))
+            if any(result.plan.groups == known.plan.groups for known in self.results):
+                self.reporter.say(f"latency: asking for {asked:.3f} chooses widths that were measured already")
+                return
+
+    def _possible(self, target: Target) -> PruneResult:
+        result = self.choose(target)
+        _require_possible(result, target)
+        return result
+
+    def _dense_file(self, work: str) -> Path:
+        return _exported(
+            self.dense, Path(work) / "dense.onnx", "latency: writing ONNX of the dense network", self.reporter
+        )
 
     def _measure(self, result: PruneResult, asked: float, base: Path, work: str, target: Target) -> None:
         number = len(self.rounds) + 1

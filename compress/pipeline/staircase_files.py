@@ -50,7 +50,7 @@ def _convolutions(channels: int, layers: Sequence[tuple[int, int, int]], picture
             helper.make_node("Relu", [f"c{at}"], [f"v{at + 1}"], name=f"relu{at}"),
         ]
         channels = after
-    return _model(nodes, shape, f"v{len(layers)}", weights)
+    return _model(nodes, shape, [1, channels, picture, picture], weights)
 
 
 def _products(widths: Sequence[int]) -> onnx.ModelProto:
@@ -61,7 +61,7 @@ def _products(widths: Sequence[int]) -> onnx.ModelProto:
         helper.make_node("MatMul", [f"v{at}", f"w{at}"], [f"v{at + 1}"], name=f"product{at}")
         for at in range(len(widths) - 1)
     ]
-    return _model(nodes, [_ROWS, widths[0]], f"v{len(widths) - 1}", weights)
+    return _model(nodes, [_ROWS, widths[0]], [_ROWS, widths[-1]], weights)
 
 
 def _random(shape: tuple[int, ...], seed: int) -> Weight:
@@ -70,7 +70,7 @@ def _random(shape: tuple[int, ...], seed: int) -> Weight:
 
 
 def _model(
-    nodes: Sequence[onnx.NodeProto], shape: Sequence[int], output: str, weights: dict[str, Weight]
+    nodes: Sequence[onnx.NodeProto], shape: Sequence[int], after: Sequence[int], weights: dict[str, Weight]
 ) -> onnx.ModelProto:
     from onnx import TensorProto, helper, numpy_helper
 
@@ -78,7 +78,7 @@ def _model(
         list(nodes),
         "staircase",
         [helper.make_tensor_value_info("v0", TensorProto.FLOAT, list(shape))],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, list(after))],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
