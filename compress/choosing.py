@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from compress.allocation import Allocation, Granularity, Ladder, Target, allocate, step_of
 from compress.axes.analysis import Analysis
@@ -71,7 +72,7 @@ def _allocated(
     analysis: Analysis,
     request: Request,
     step: Step,
-    scores: Mapping[str, Array],
+    scores: Mapping[str, NDArray[np.float64]],
     choices: Sequence[tuple[Granularity, Steps]],
 ) -> tuple[Allocation, Granularity, Steps]:
     """The allocation in the first of ``choices`` in which the targets are met, else the nearest; and these steps."""

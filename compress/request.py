@@ -11,6 +11,7 @@ from compress.allocation import LATENCY, CostModel, Costs, Granularity, Target, 
 from compress.axes.analysis import Analysis
 from compress.coupling import Coupler, Coupling
 from compress.errors import PlanError
+from compress.granularity import chosen_steps
 from compress.importance import Ranking
 from compress.latency.staircase import Staircase
 from compress.schedules import check_schedule
@@ -36,6 +37,10 @@ class Request:
     def coupling(self, analysis: Analysis, granularity: Granularity) -> Coupling:
         """What couples the widths of ``analysis`` beside its graph, where they go in such steps."""
         return self.coupler.coupling(analysis, granularity) if self.coupler is not None else Coupling()
+
+    def couplings(self, analysis: Analysis) -> list[Coupling]:
+        """The coupling in each of the steps that may be taken."""
+        return [self.coupling(analysis, granularity) for granularity, _ in chosen_steps(self.granularity, analysis)]
 
     def costs(self, analysis: Analysis) -> Costs:
         """What any choice of widths of ``analysis`` costs in the measures that are asked for."""

@@ -108,11 +108,11 @@ def constrained(
     constraint = ClassConstraint(module, analysis.program)
     request = replace(request, coupler=constraint)
     while True:
-        coupling = request.coupling(analysis)
+        couplings = request.couplings(analysis)
         try:
             return request, constraint.fit(try_out(request))
         except EagerError as error:
-            while request.coupling(analysis) == coupling:
+            while request.couplings(analysis) == couplings:
                 if not constraint.learn(error):
                     raise
 

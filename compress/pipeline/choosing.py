@@ -59,7 +59,7 @@ def _number(choice: Choice) -> int | None:
     return choice.granularity if isinstance(choice.granularity, int) else None
 
 
-def check(choice: Choice, options: LatencyOptions, *, dry_run: bool = False) -> None:
+def check(choice: Choice, options: LatencyOptions) -> None:
     """Fail before any work starts where a runtime or a file that is asked for cannot be used.
 
     Raises:
@@ -78,9 +78,9 @@ def check(choice: Choice, options: LatencyOptions, *, dry_run: bool = False) -> 
         if target is None:
             raise InputError("--latency-model is for a target in latency", hint="add --target latency=0.6@RUNTIME")
         load(options.latency_model, options.place(str(target.runtime)), _number(choice))
-    if target is not None and options.latency_model is None and dry_run:
+    if target is not None and options.latency_model is None:
         raise InputError(
-            f"a dry run predicts {target}, and no latency model is given",
+            f"there is no latency model to predict {target} with",
             hint="calibrate with compress calibrate, and give --latency-model FILE",
         )
     if options.staircase is not None and runtime is None:
@@ -167,8 +167,7 @@ class Chooser:
 
     @cached_property
     def _model(self) -> CostModel:
-        from compress.allocation import LEAST
-        from compress.pipeline.latency_model import calibrated, load
+        from compress.pipeline.latency_model import load
 
         request, choice = self.request, self.request.choice
         target = latency_target(choice)
@@ -176,16 +175,9 @@ class Chooser:
         place = request.latency.place(str(target.runtime))
         if request.latency.latency_model is not None:
             return load(request.latency.latency_model, place, _number(choice))
-        usual = LEAST if choice.scope == "global" else 0.0
-        return calibrated(
-            request.checkpoint,
-            request.loading,
-            place,
-            beside=request.destination,
-            fingerprint=self.dense.fingerprint(),
-            granularity=_number(choice),
-            lowest=usual if choice.min_keep is None else choice.min_keep,
-            reporter=self.reporter,
+        raise InputError(
+            f"there is no latency model to predict {target} with",
+            hint="calibrate with compress calibrate, and give --latency-model FILE",
         )
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.03
 """Of the target, relative: what the measured latency is to be within."""
+_SLOPES = (0.25, 1.5)
 _AIM = 0.015  # so near no correction is worth another measurement
 ROUNDS = 5
 SECONDS = 10.0  # of measuring, each round
@@ -217,18 +219,29 @@ class Search:
 
 
 def corrected(rounds: Sequence[Round], wanted: float) -> float:
-    """What to ask of the prediction next: between the nearest rounds above and below where there are both, else the
-    last in proportion.
+    """What to ask of the prediction next.
+
+    Between the nearest rounds above and below where there are both; else from the last, as the measured latency went
+    with the predicted one in the last two rounds (on logarithmic scales), in proportion after the first.
     """
     below = [one for one in rounds if one.measured.ratio <= wanted]
     above = [one for one in rounds if one.measured.ratio > wanted]
     if not below or not above:
         last = rounds[-1]
-        return min(last.predicted * wanted / last.measured.ratio, 1.0)
+        return min(last.predicted * (wanted / last.measured.ratio) ** (1 / _slope(rounds)), 1.0)
     low = max(below, key=lambda one: one.measured.ratio)
     high = min(above, key=lambda one: one.measured.ratio)
     way = (wanted - low.measured.ratio) / (high.measured.ratio - low.measured.ratio)
     return low.predicted + way * (high.predicted - low.predicted)
+
+
+def _slope(rounds: Sequence[Round]) -> float:
+    """How the measured latency goes with the predicted one, of which noise must not make too much."""
+    if len(rounds) < 2 or rounds[-1].predicted == rounds[-2].predicted:
+        return 1.0
+    before, last = rounds[-2:]
+    found = math.log(last.measured.ratio / before.measured.ratio) / math.log(last.predicted / before.predicted)
+    return min(max(found, _SLOPES[0]), _SLOPES[1])
 
 
 def widths_of(plan: Plan, analysis: Analysis) -> np.ndarray[Any, np.dtype[np.int64]]:

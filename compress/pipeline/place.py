@@ -115,9 +115,9 @@ def paired(
     one, other = place.profiles([base, new], seconds / 2, tick)
     logs = [math.log(second / first) for first, second in zip(one.samples, other.samples, strict=True)]
     middle = median_interval(logs, (1 - _CONFIDENCE) / 2)
-    bounds = (None if bound is None else math.exp(bound) for bound in (middle.low, middle.high))
+    low, high = (None if bound is None else math.exp(bound) for bound in (middle.low, middle.high))
     told = one.conditions.version, one.environment.processor
-    return Paired(math.exp(middle.value), *bounds, len(logs), one.p50.value, other.p50.value, *told)
+    return Paired(math.exp(middle.value), low, high, len(logs), one.p50.value, other.p50.value, *told)
 
 
 def failed(failure: Failure) -> CompressError:

@@ -20,11 +20,9 @@ def made_up(program: Program, runtime: str = "onnxruntime-cpu", threads: int = 1
         largest[layer.kind] = max(known[0], out), max(known[1], into)
     kinds = {}
     for kind, (out, into) in largest.items():
-        axes = [sorted({1.0, out}), sorted({1.0, into}), [1.0]]
+        axes = sorted({1.0, out}), sorted({1.0, into}), [1.0]
         times = [1e-4 * one * other for one in axes[0] for other in axes[1]]
-        kinds[kind] = KindRecord(
-            axes=tuple(axes), milliseconds=times, samples=[(out, into, 1.0, 1e-4 * out * into, 0.03)]
-        )
+        kinds[kind] = KindRecord(axes=axes, milliseconds=times, samples=[(out, into, 1.0, 1e-4 * out * into, 0.03)])
     told = HeldOut(error=0.02, spearman=0.99, configurations=8)
     network = Network(
         name="made up", fingerprint="none", milliseconds=1.0, drift=0.01, configurations=8, held_out=told

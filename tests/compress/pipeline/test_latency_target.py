@@ -28,8 +28,14 @@ def round_of(asked: float, measured: float) -> Round:
 
 def test_one_round_is_corrected_in_proportion() -> None:
     assert corrected([round_of(0.5, 0.6)], 0.5) == pytest.approx(0.5 * 0.5 / 0.6)
-    assert corrected([round_of(0.5, 0.6), round_of(0.42, 0.55)], 0.5) == pytest.approx(0.42 * 0.5 / 0.55)
     assert corrected([round_of(0.9, 0.5)], 0.8) == 1.0
+
+
+def test_rounds_on_one_side_are_corrected_as_they_went() -> None:
+    rounds = [round_of(share, 0.8 * share**0.5) for share in (0.9, 0.7)]
+    assert corrected(rounds, 0.4) == pytest.approx(0.25)
+    noisy = [round_of(0.9, 0.7), round_of(0.7, 0.699)]
+    assert 0.69 * 0.7 < corrected(noisy, 0.65) < 0.7
 
 
 def test_between_a_round_above_and_one_below_it_goes_between() -> None:
