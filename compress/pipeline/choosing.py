@@ -78,17 +78,17 @@ def check(choice: Choice, options: LatencyOptions) -> None:
         if target is None:
             raise InputError("--latency-model is for a target in latency", hint="add --target latency=0.6@RUNTIME")
         load(options.latency_model, options.place(str(target.runtime)), _number(choice))
-    if target is not None and options.latency_model is None:
-        raise InputError(
-            f"there is no latency model to predict {target} with",
-            hint="calibrate with compress calibrate, and give --latency-model FILE",
-        )
     if options.staircase is not None and runtime is None:
         raise InputError("--staircase is for --granularity auto", hint="add --granularity auto, or leave it out")
     known = runtime is not None and options.staircase is not None and options.staircase.exists()
     wanted = {target.runtime if target else None, None if known else runtime} - {None}
     for name in sorted(map(str, wanted)):
         options.place(name).check()
+    if target is not None and options.latency_model is None:
+        raise InputError(
+            f"there is no latency model to predict {target} with",
+            hint="calibrate with compress calibrate, and give --latency-model FILE",
+        )
 
 
 @dataclass
