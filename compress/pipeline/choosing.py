@@ -59,7 +59,7 @@ def _number(choice: Choice) -> int | None:
     return choice.granularity if isinstance(choice.granularity, int) else None
 
 
-def check(choice: Choice, options: LatencyOptions) -> None:
+def check(choice: Choice, options: LatencyOptions, *, dry_run: bool = False) -> None:
     """Fail before any work starts where a runtime or a file that is asked for cannot be used.
 
     Raises:
@@ -84,9 +84,9 @@ def check(choice: Choice, options: LatencyOptions) -> None:
     wanted = {target.runtime if target else None, None if known else runtime} - {None}
     for name in sorted(map(str, wanted)):
         options.place(name).check()
-    if target is not None and options.latency_model is None:
+    if target is not None and options.latency_model is None and dry_run:
         raise InputError(
-            f"there is no latency model to predict {target} with",
+            f"a dry run only predicts {target}, and there is no latency model to do it with",
             hint="calibrate with compress calibrate, and give --latency-model FILE",
         )
 
@@ -167,7 +167,8 @@ class Chooser:
 
     @cached_property
     def _model(self) -> CostModel:
-        from compress.pipeline.latency_model import load
+        from compress.allocation import LEAST
+        from compress.pipeline.latency_model import calibrated, load
 
         request, choice = self.request, self.request.choice
         target = latency_target(choice)
@@ -175,9 +176,16 @@ class Chooser:
         place = request.latency.place(str(target.runtime))
         if request.latency.latency_model is not None:
             return load(request.latency.latency_model, place, _number(choice))
-        raise InputError(
-            f"there is no latency model to predict {target} with",
-            hint="calibrate with compress calibrate, and give --latency-model FILE",
+        usual = LEAST if choice.scope == "global" else 0.0
+        return calibrated(
+            request.checkpoint,
+            request.loading,
+            place,
+            beside=request.destination,
+            fingerprint=self.dense.fingerprint(),
+            granularity=_number(choice),
+            lowest=usual if choice.min_keep is None else choice.min_keep,
+            reporter=self.reporter,
         )
 
     @cached_property
