@@ -74,15 +74,26 @@ class Runner:
     """Runs ``compress`` in the work folder, remembers commands, seconds and what they said."""
 
     def __init__(self, work: Path) -> None:
-        self._work = work
+        self._work = self.folder = work
         self._kept = work / "steps.json"
         self.records: dict[str, Any] = json.loads(self._kept.read_text()) if self._kept.exists() else {}
 
-    def step(self, name: str, output: str | None, arguments: list[str], *, names_output: bool = True) -> None:
-        """Run one command unless it is recorded already; ``output`` is the file that it writes."""
+    def step(
+        self,
+        name: str,
+        output: str | None,
+        arguments: list[str],
+        *,
+        names_output: bool = True,
+        target: str | None = None,
+    ) -> None:
+        """Run one command unless it is recorded already; ``output`` is the file that it writes, ``target`` what -o
+        names where that is something else.
+        """
         done = name in self.records and (output is None or (self._work / output).exists())
-        target = ["-o", output] if output is not None and names_output else []
-        command = ["compress", *arguments, *target, "--json"]
+        named = target or output
+        option = ["-o", named] if named is not None and names_output else []
+        command = ["compress", *arguments, *option, "--json"]
         print(f"{'done   ' if done else 'running'} {shlex.join(command)}", flush=True)
         if done:
             return

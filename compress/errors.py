@@ -52,6 +52,10 @@ class DataError(InputError):
     """A data set is missing, malformed or does not fit the network."""
 
 
+class StudyError(InputError):
+    """A search's study cannot be opened or reached, or belongs to another search."""
+
+
 class ExportError(InputError):
     """A deployment file cannot be written, or failed its numerical verification."""
 

@@ -115,6 +115,13 @@ class SizeModel:
         lengths = self._table.evaluated(widths)
         return self._timeline.peak(found.summands(lengths)) if found is self._sums["memory"] else found.total(lengths)
 
+    def by_layer(self, measure: str, widths: NDArray[Any]) -> tuple[tuple[str, ...], Figures]:
+        """The cost's summands for widths of shape (groups,) or (choices, groups): names of the layers that they belong
+        to, of which one may have several, and figures of shape (choices, summands).
+        """
+        summed = self._sums[measure]
+        return tuple(term.layer for term in summed.terms), summed.summands(self._evaluated(widths))
+
     def relative(self, measure: str, widths: NDArray[Any]) -> Figures:
         """Cost of each choice over the cost of the uncut network; 1 where there is nothing to count."""
         found, full = self.cost(measure, widths), self._full_cost[measure]

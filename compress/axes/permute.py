@@ -30,34 +30,61 @@ def permute(program: Program, seed: int = 0) -> Program:
 def permuted(analysis: Analysis, seed: int) -> Program:
     """:func:`permute` for a Program that was analysed before."""
     generator = np.random.default_rng(seed)
-    order = {name: [np.arange(size) for size in tensor.shape] for name, tensor in analysis.program.tensors.items()}
-    listed = {name: np.arange(axis.size) for name, axis in analysis.renumbered.items()}
-    for group in analysis.prunable:
-        shuffled = _derangement(group.width, generator)
-        for name, axis in analysis.renumbered.items():
-            listed[name] = listed[name][_places(analysis, group, axis, shuffled)]
-        for member in group.members:
-            before = order[member.tensor][member.dim]
-            places = np.arange(before.size)
-            places[member.indices.ravel()] = member.indices[shuffled].ravel()
-            order[member.tensor][member.dim] = before[places]  # heads and the width inside them share an axis
+    orders = {group.name: _derangement(group.width, generator) for group in analysis.prunable}
+    order = _orders(analysis, orders)
     share, prunable = _share(analysis, {name: _moved(index) for name, index in order.items()}), moved_share(analysis)
     if share < prunable:
         raise PlanError(
             f"only {share:.4f} of the parameters were moved, {prunable:.4f} can be pruned",
             hint="please report this with the network: the permutation proves nothing here",
         )
+    result = reorder(analysis, orders)
+    result.info.record("permute", arguments={"seed": seed}, seed=seed, metrics={"moved": share})
+    return result
+
+
+def reorder(analysis: Analysis, orders: Mapping[str, Array]) -> Program:
+    """Return a Program that computes the same with its atoms in another order, constants included.
+
+    Args:
+        orders: by name of a prunable group, which atom comes to each place, of shape (atoms,); a group that is not
+            named stays as it is.
+    """
+    order, listed = _orders(analysis, orders), _listed(analysis, orders)
+    program = analysis.program
     tensors = {
-        name: _reordered(tensor.detach(), order[analysis.program.tied.get(name, name)])
-        for name, tensor in analysis.program.tensors.items()
+        name: _reordered(tensor.detach(), order[program.tied.get(name, name)])
+        for name, tensor in program.tensors.items()
     }
     for name, before in listed.items():
         tensors[name] = torch.from_numpy(np.argsort(before)).to(tensors[name])[tensors[name] % before.size]
-    result = analysis.program.rebuilt(tensors, analysis.program.graphs, masks={})
-    masks = analysis.program.masks
+    result = program.rebuilt(tensors, program.graphs, masks={})
+    masks = program.masks
     result.set_masks(carried(result, {name: _reordered(mask.kept, order[name]) for name, mask in masks.items()}, masks))
-    result.info.record("permute", arguments={"seed": seed}, seed=seed, metrics={"moved": share})
     return result
+
+
+def _orders(analysis: Analysis, orders: Mapping[str, Array]) -> dict[str, list[np.ndarray]]:
+    """Which index of each dimension of each tensor comes to each place."""
+    order = {name: [np.arange(size) for size in tensor.shape] for name, tensor in analysis.program.tensors.items()}
+    for group in analysis.prunable:
+        if group.name not in orders:
+            continue
+        for member in group.members:
+            before = order[member.tensor][member.dim]
+            places = np.arange(before.size)
+            places[member.indices.ravel()] = member.indices[orders[group.name]].ravel()
+            order[member.tensor][member.dim] = before[places]  # heads and the width inside them share an axis
+    return order
+
+
+def _listed(analysis: Analysis, orders: Mapping[str, Array]) -> dict[str, np.ndarray]:
+    """The same for the axes that constants list positions of."""
+    listed = {name: np.arange(axis.size) for name, axis in analysis.renumbered.items()}
+    for group in analysis.prunable:
+        for name, axis in analysis.renumbered.items() if group.name in orders else ():
+            listed[name] = listed[name][_places(analysis, group, axis, orders[group.name])]
+    return listed
 
 
 def _reordered(tensor: torch.Tensor, order: list[np.ndarray]) -> torch.Tensor:

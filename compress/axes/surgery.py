@@ -54,7 +54,7 @@ def remove(analysis: Analysis, keep: Mapping[str, Array]) -> Program:
         for name, tensor in program.tensors.items()
     }
     for name, axis in analysis.renumbered.items():
-        tensors[name] = _renumbered(tensors[name], mask(axis))
+        tensors[name] = renumbered(tensors[name], mask(axis))
     smaller = program.rebuilt(tensors, rewritten_graphs(analysis, keep), masks={})
     cut = {
         name: slicer.sliced(one.kept, [mask(axis) for axis in analysis.stored[name]])
@@ -81,8 +81,8 @@ def rewritten_graphs(analysis: Analysis, keep: Mapping[str, Array]) -> dict[bool
     return {mode: _rewritten(analysis.program.graphs[mode], cut) for mode, cut in cuts.items()}
 
 
-def _renumbered(positions: torch.Tensor, keep: Mask) -> torch.Tensor:
-    """Positions among all indices become positions among those kept."""
+def renumbered(positions: torch.Tensor, keep: Mask) -> torch.Tensor:
+    """Return positions among all indices as positions among those that ``keep``, of shape (indices,), keeps."""
     among_kept = torch.from_numpy(np.cumsum(keep) - 1).to(positions)
     return among_kept[positions % keep.size]
 

@@ -16,6 +16,7 @@ from compress.errors import CompressError
 
 COMMANDS = (
     "prune",
+    "search",
     "finetune",
     "evaluate",
     "export",

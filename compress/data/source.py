@@ -61,6 +61,12 @@ class Split(ABC):
     def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
         """Yield every sample once, in order and unaugmented; process r of n takes batches r, r + n ..."""
 
+    @abstractmethod
+    def spread(self, batch_size: int, count: int) -> Iterator[Batch]:
+        """Yield ``count`` samples (or all), unaugmented, from all over the split: folders are in the order of their
+        classes. A loader, of which nothing is known, gives its first batches.
+        """
+
 
 class IndexedSplit(Split):
     """A map-style data set of ``(input, target)``, or :class:`LabelledImages`, which is read a batch at a time."""
@@ -90,6 +96,10 @@ class IndexedSplit(Split):
     def in_order(self, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
         starts = range(share.rank * batch_size, self._count, share.processes * batch_size)
         yield from self._read([np.arange(start, min(start + batch_size, self._count)) for start in starts], None)
+
+    def spread(self, batch_size: int, count: int) -> Iterator[Batch]:
+        chosen = np.arange(min(count, self._count)) * self._count // min(count, self._count)
+        yield from self._read([chosen[start : start + batch_size] for start in range(0, chosen.size, batch_size)], None)
 
     def _read(self, parts: list[Indices], key: tuple[int, int] | None) -> Iterator[Batch]:
         if isinstance(self._dataset, LabelledImages):
@@ -155,6 +165,18 @@ class LoaderSplit(Split):
         for number, batch in enumerate(self._loader):
             if number % share.processes == share.rank:
                 yield as_batch(batch, self._where)
+
+    def spread(self, batch_size: int, count: int) -> Iterator[Batch]:
+        for batch in self.in_order(batch_size):
+            if count <= 0:
+                return
+            yield batch if len(batch) <= count else self._cut(batch, count)
+            count -= len(batch)
+
+    @staticmethod
+    def _cut(batch: Batch, count: int) -> Batch:
+        first = slice(count)
+        return Batch(tuple(value[first] for value in batch.inputs), _slice(batch.target, first))
 
     def _part(self, batch: Batch, share: Share) -> Batch:
         count = len(batch)

@@ -13,7 +13,7 @@ from compress.pipeline.tables import metric, percent
 if TYPE_CHECKING:
     from compress import Program
     from compress.data import DataSource
-    from compress.sparsity.gradual import GradualSparsity
+    from compress.sparsity.during import SparsityInTraining
     from compress.sparsity.report import SparsityReport
 
 Metrics = dict[str, Any]
@@ -98,7 +98,7 @@ def finetune(
     folder: Path,
     restart: bool,
     reporter: Reporter,
-    sparsity: GradualSparsity | None = None,
+    sparsity: SparsityInTraining | None = None,
 ) -> tuple[Program, Metrics, SparsityReport | None]:
     """Train, keeping the state in ``folder``; return the network of the best epoch, its metrics, and what ``sparsity``
     came to. Zeros that are masked stay.

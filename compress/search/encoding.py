@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,6 +78,38 @@ class Encoding:
         widths = {gene.group: gene.kept(ratio) for gene, ratio in zip(self.widths, ratios, strict=False)}
         densities = zip(self.densities, ratios[len(self.widths) :], strict=True)
         return Candidate(widths, {gene.weight: ratio for gene, ratio in densities})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the genes are called: ``width GROUP``, ``density LAYER``."""
+        return (
+            *(f"width {gene.group}" for gene in self.widths),
+            *(f"density {gene.layer}" for gene in self.densities),
+        )
+
+    @property
+    def free(self) -> Array:
+        """Which genes there is a choice for: bool of shape (genes,)."""
+        return np.asarray(self.grid.low < self.grid.high)
+
+    def filled(self, choice: Array) -> Array:
+        """Return the whole vector of a point of :attr:`free` genes."""
+        genes = self.grid.high.copy()
+        genes[self.free] = choice
+        return genes
+
+    def holding(self, *, widths: Iterable[str] = (), densities: Iterable[str] = ()) -> Encoding:
+        """Return the encoding with these widths (by group) and densities (by weight) left whole.
+
+        Raises:
+            PlanError: nothing is left to be decided.
+        """
+        whole, dense = set(widths), set(densities)
+        held = [gene.group in whole for gene in self.widths] + [gene.weight in dense for gene in self.densities]
+        low = np.where(held, 1.0, self.grid.low)
+        if not (low < self.grid.high).any():
+            raise PlanError("nothing is left to be searched", hint="no bound is below 1, or every layer is ignored")
+        return replace(self, grid=replace(self.grid, low=low))
 
     def encode(self, candidate: Candidate) -> Array:
         """Return the vector of a candidate: exact ratios, which need not lie on the grid."""

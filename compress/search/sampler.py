@@ -1,7 +1,8 @@
 """optuna's face of the search: parents by our selection, children by our operators, on the grid of an encoding.
 
-Every draw depends on the seed and the trial's number alone: a study that goes on after an interruption continues as one
-that was never interrupted, and workers that share a storage need no state of their own.
+Every draw depends on the seed and on how many trials came before that did not fail: a study that goes on after an
+interruption draws the trial that was lost again, and continues as one that was never interrupted. Workers that share a
+storage need no state of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from compress.errors import PlanError
 from compress.search.breeding import Grid, children
@@ -23,6 +24,8 @@ from compress.search.sorting import Array
 
 class GridSampler(optuna.samplers.BaseGASampler):
     """Samples points of ``grid``: the first ``population`` at random, later ones bred from the parents selected.
+
+    One sampler serves one study.
 
     Args:
         names: of the genes, as the study records them.
@@ -53,6 +56,8 @@ class GridSampler(optuna.samplers.BaseGASampler):
         self._names, self._grid, self._selection = tuple(names), grid, selection
         self._seed = seed
         self._first = [grid.low, grid.high] if corners else []
+        self._points: dict[int, Array] = {}  # by trial: what optuna keeps of them is slow to read
+        self._bred: dict[int, list[Array]] = {}
 
     def space(self) -> dict[str, BaseDistribution]:
         """The genes as optuna knows them."""
@@ -65,13 +70,45 @@ class GridSampler(optuna.samplers.BaseGASampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        random = np.random.default_rng([self._seed, trial.number])
-        generation = self.get_trial_generation(study, trial)
-        parents = [self.genes(parent) for parent in self.get_parent_population(study, generation)]
-        known = {self.genes(other).tobytes() for other in self._others(study, trial)}
-        point = self._first_point(trial.number, known, random) if len(parents) < 2 else None
+        earlier = [other for other in study.get_trials(deepcopy=False) if other.number < trial.number]
+        return self.params(self.draw(study, earlier, self.get_trial_generation(study, trial)))
+
+    def draw(self, study: optuna.Study, trials: Sequence[FrozenTrial], generation: int) -> Array:
+        """Return the next point after ``trials``, of shape (genes,); of those that failed nothing is known."""
+        mine = [trial for trial in trials if trial.state != TrialState.FAIL and self._has_genes(trial)]
+        random = np.random.default_rng([self._seed, len(mine)])
+        known = {self.genes(trial).tobytes() for trial in mine}
+        parents = self._parents(study, generation)
+        point = self._first_point(len(mine), known, random) if len(parents) < 2 else None
         if point is None:
             point = self._child(parents, known, random) if len(parents) >= 2 else self._grid.sample(random)
+        return point
+
+    def generation_after(self, trials: Sequence[FrozenTrial]) -> int:
+        """Return the generation of a trial that begins after ``trials``."""
+        key = self._get_generation_key()
+        done = [trial.system_attrs.get(key, -1) for trial in trials if trial.state == TrialState.COMPLETE]
+        newest = max(done, default=0)
+        size = self.population_size
+        assert size is not None
+        return newest + (done.count(newest) >= size)
+
+    def left_in(self, trials: Sequence[FrozenTrial], generation: int) -> int:
+        """Return how many trials the generation still has room for, those that run counted."""
+        size = self.population_size
+        assert size is not None
+        key = self._get_generation_key()
+        return size - sum(
+            trial.state in (TrialState.COMPLETE, TrialState.RUNNING) and trial.system_attrs.get(key) == generation
+            for trial in trials
+        )
+
+    def marks(self, generation: int) -> dict[str, Any]:
+        """Return the system attributes of a trial of ``generation``."""
+        return {self._get_generation_key(): generation}
+
+    def params(self, point: Array) -> dict[str, float]:
+        """Return a point as optuna records it."""
         return dict(zip(self._names, (float(gene) for gene in point), strict=True))
 
     def sample_independent(
@@ -88,12 +125,20 @@ class GridSampler(optuna.samplers.BaseGASampler):
 
     def genes(self, trial: FrozenTrial | optuna.Trial) -> Array:
         """Return the point of a trial, of shape (genes,)."""
-        return np.array([trial.params[name] for name in self._names])
+        found = self._points.get(trial._trial_id)
+        if found is None:
+            found = self._points[trial._trial_id] = np.array([trial.params[name] for name in self._names])
+        return found
 
-    def _others(self, study: optuna.Study, trial: FrozenTrial) -> list[FrozenTrial]:
-        """All trials begun before this one, so that no point is tried twice."""
-        trials = study.get_trials(deepcopy=False)
-        return [other for other in trials if other.number < trial.number and set(self._names) <= set(other.params)]
+    def _has_genes(self, trial: FrozenTrial) -> bool:
+        return trial._trial_id in self._points or set(self._names) <= set(trial.params)
+
+    def _parents(self, study: optuna.Study, generation: int) -> list[Array]:
+        """The parents of a generation in the order of their numbers, whoever selected them."""
+        if generation not in self._bred:
+            found = sorted(self.get_parent_population(study, generation), key=lambda trial: trial.number)
+            self._bred = {generation: [self.genes(parent) for parent in found]}
+        return self._bred[generation]
 
     def _first_point(self, number: int, known: set[bytes], random: np.random.Generator) -> Array | None:
         """A corner or a new random point; None where repeated draws find none."""

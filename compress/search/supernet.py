@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
-from compress.axes.surgery import kept_atoms, remove
+from compress.axes.surgery import remove
 from compress.masks import Mask
 from compress.program import Program
 from compress.search.encoding import Candidate, Encoding
+from compress.search.slimming import Slim, Slimmer
 from compress.sparsity.densities import masks_of
 from compress.training.losses import Loss, Outputs
 
@@ -24,10 +26,7 @@ PATTERN = "4x1"
 
 @dataclass(frozen=True)
 class SuperNet:
-    """The network that ``encoding`` was made of, whose weights are trained in place.
-
-    ``frozen`` names tensors that no candidate trains.
-    """
+    """The network that ``encoding`` was made of, whose weights are trained in place."""
 
     encoding: Encoding
     pattern: str = PATTERN
@@ -49,40 +48,30 @@ class SuperNet:
         Args:
             dense: leave the masks out.
         """
-        sliced = remove(self.encoding.analysis, self._keep(candidate))
+        analysis = self.encoding.analysis
+        sliced = remove(analysis, self.encoding.plan(candidate).validated(analysis))
         if not dense:
             masks: dict[str, Mask] = masks_of(sliced, candidate.densities, pattern=self.pattern)
             if masks:
                 sliced.set_masks(masks)
         return sliced
 
+    def slim(self, candidate: Candidate, *, training: bool, dense: bool = False) -> Slim:
+        """Return the candidate as it runs on the shared weights; it computes what :meth:`candidate` computes.
+
+        It is valid until the next one is made.
+        """
+        return self._slimmer.slim(candidate, training=training, dense=dense)
+
     def learn(
         self, candidate: Candidate, inputs: Sequence[torch.Tensor], target: Any, loss: Loss, *, dense: bool
     ) -> float:
         """Add the gradient of the candidate's loss on a batch to the shared weights', and return the loss."""
-        sliced = self.candidate(candidate, dense=dense)
-        module = sliced.module(training=True).train()
-        outputs: Outputs = module(*inputs)
+        outputs: Outputs = self.slim(candidate, training=True, dense=dense)(*inputs)
         value = loss(outputs, target)
         value.backward()
-        self._collect(candidate, sliced)
         return float(value.detach())
 
-    def _keep(self, candidate: Candidate) -> dict[str, Any]:
-        return self.encoding.plan(candidate).validated(self.encoding.analysis)
-
-    def _collect(self, candidate: Candidate, sliced: Program) -> None:
-        analysis = self.encoding.analysis
-        kept = kept_atoms(analysis, self._keep(candidate))
-        shared = self.program.tensors
-        for name, small in sliced.tensors.items():
-            if small.grad is None:
-                continue
-            whole = shared[name]
-            if whole.grad is None:
-                whole.grad = torch.zeros_like(whole)
-            places = [
-                torch.from_numpy(kept[analysis.atoms.of(axis)]).nonzero().flatten() for axis in analysis.stored[name]
-            ]
-            index = torch.meshgrid(*places, indexing="ij") if len(places) > 1 else tuple(places)
-            whole.grad[index] += small.grad
+    @cached_property
+    def _slimmer(self) -> Slimmer:
+        return Slimmer(self.encoding, self.pattern)

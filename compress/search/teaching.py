@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from compress.data.randomness import draw_seed
 from compress.data.source import DataSource
 from compress.errors import PlanError
 from compress.program import Program
 from compress.search.encoding import Candidate
+from compress.search.examination import Examination
 from compress.search.sorting import Array
 from compress.search.supernet import SuperNet
-from compress.training.batch_norm import reestimate_batch_norm
+from compress.training.evaluation import to_device
 from compress.training.losses import CrossEntropy, Loss
 
 Progress = Callable[[float, str], None]
@@ -35,7 +37,6 @@ class Lessons:
         batch_size: samples in a batch.
         lr: at the beginning; it falls on a cosine to 0.
         momentum, weight_decay: of SGD; decay not on vectors (norms and biases).
-        statistics: training batches that batch norm is averaged over before a candidate is judged.
         seed: for the candidates drawn and the order of the data.
     """
 
@@ -45,7 +46,6 @@ class Lessons:
     lr: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 4e-5
-    statistics: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -112,8 +112,16 @@ class Teacher:
         for group in self._optimizer.param_groups:
             group["lr"] = lessons.lr * 0.5 * (1 + math.cos(math.pi * self.step / lessons.steps))
         self._optimizer.zero_grad()
+        torch.manual_seed(draw_seed(lessons.seed, self.step, "lesson"))
         dense = self.step < lessons.channels_first * lessons.steps
-        loss = self._supernet.learn(self.candidate(self.step), inputs, target, self._loss, dense=dense)
+        device = next(iter(self._supernet.program.tensors.values())).device
+        loss = self._supernet.learn(
+            self.candidate(self.step),
+            [value.to(device) for value in inputs],
+            to_device(target, device),
+            self._loss,
+            dense=dense,
+        )
         if not math.isfinite(loss):
             raise PlanError(
                 f"the loss of the shared weights is {loss} at step {self.step}", hint="lower the learning rate"
@@ -133,15 +141,11 @@ def judge(
     seed: int = 0,
     loss: Loss | None = None,
 ) -> float:
-    """Return the candidate's mean loss on the held-out part of ``data``, with statistics of its own.
-
-    Args:
-        statistics: training batches that batch norm is averaged over; 0 leaves the whole network's.
+    """Return the candidate's mean loss on the held-out part of ``data``; for several candidates make one
+    :class:`.Examination`, whose arguments these are.
     """
-    program = supernet.candidate(candidate)
-    if statistics:
-        reestimate_batch_norm(program, data, batches=statistics, batch_size=batch_size, seed=seed)
-    return held_out_loss(program, data, batch_size=batch_size, loss=loss)
+    found = Examination(supernet, data, statistics=statistics, batch_size=batch_size, seed=seed, loss=loss)
+    return found.loss(candidate)
 
 
 def held_out_loss(program: Program, data: DataSource, *, batch_size: int = 256, loss: Loss | None = None) -> float:

@@ -30,6 +30,10 @@ class GradualSparsity:
         """As a run records it."""
         return {**self.request.settings(), "schedule": "cubic", "until": self.until, "updates": self.updates}
 
+    def begin(self, program: Program, epochs: int, steps: int) -> GrowingMasks:
+        """See :meth:`compress.sparsity.during.SparsityInTraining.begin`."""
+        return GrowingMasks(program, self, epochs * steps)
+
 
 class GrowingMasks:
     """The masks of a Program in training. Made before the Program's modules: they must know which weights it masks."""

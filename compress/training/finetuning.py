@@ -11,7 +11,7 @@ from compress.data.source import DataSource
 from compress.errors import DataError, InputError
 from compress.files import sha256_file
 from compress.program import Program
-from compress.sparsity.gradual import GradualSparsity
+from compress.sparsity.during import SparsityInTraining
 from compress.sparsity.report import SparsityReport
 from compress.training import state
 from compress.training.batch_norm import reestimate_batch_norm
@@ -57,7 +57,7 @@ def finetune(
     output_dir: str | os.PathLike[str],
     resume: bool = True,
     quiet: bool = False,
-    sparsity: GradualSparsity | None = None,
+    sparsity: SparsityInTraining | None = None,
 ) -> FinetuneResult:
     """Train a copy of ``program`` on ``data``. Weights that ``program`` masks stay zero.
 

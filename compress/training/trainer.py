@@ -14,7 +14,8 @@ from compress.data.source import Batch, DataSource
 from compress.errors import InputError
 from compress.masks import Mask
 from compress.program import Program
-from compress.sparsity.gradual import GradualSparsity, GrowingMasks, masks_as_state, masks_from_state
+from compress.sparsity.during import SparsityInTraining
+from compress.sparsity.gradual import masks_as_state, masks_from_state
 from compress.training import state
 from compress.training.config import FinetuneConfig
 from compress.training.ema import Ema, restore, snapshot, untied
@@ -41,7 +42,7 @@ class Trainer:
         folder: Path,
         processes: Processes,
         identity: dict[str, Any],
-        sparsity: GradualSparsity | None = None,
+        sparsity: SparsityInTraining | None = None,
     ) -> None:
         self._data = data
         self._config = config
@@ -55,7 +56,7 @@ class Trainer:
         self._steps = data.training.steps(config.batch_size, processes.share)
 
         self._program = program.copy()
-        self.growing = GrowingMasks(self._program, sparsity, config.epochs * self._steps) if sparsity else None
+        self.growing = sparsity.begin(self._program, config.epochs, self._steps) if sparsity else None
         module = self._program.module(training=True).to(processes.device)
         self._parameters = [value for value in module.parameters() if value.requires_grad]
         self._model, self._optimizer = processes.prepare(module, build_optimizer(self._parameters, config))

@@ -25,6 +25,7 @@ Section = Literal[
     "accuracy",
     "latency",
     "points",
+    "search",
     "layers",
     "verification",
     "engines",
@@ -140,6 +141,36 @@ class Point(Record):
     missing: dict[str, str] = Field(default_factory=dict)
 
 
+class Trial(Record):
+    """One candidate that a search judged: ``loss`` on held-out samples by shared weights, ``cost`` as predicted.
+
+    ``not_dominated`` says that no other is better in both. ``final`` names the model that was made of it, and
+    ``measured`` is that model's p50 in milliseconds. ``configuration`` says what it keeps.
+    """
+
+    number: int
+    loss: float
+    cost: float
+    not_dominated: bool = False
+    final: str | None = None
+    measured: float | None = None
+    configuration: dict[str, Any] = Field(default_factory=dict)
+
+
+class Search(Record):
+    """What a search found. ``cost`` names what was minimised beside the loss, ``unit`` (``ms`` or ``count``) what it is
+    in; ``dense`` and ``dense_loss`` are the whole network's.
+    """
+
+    cost: str
+    unit: str
+    dense: float
+    dense_loss: float | None = None
+    trials: list[Trial] = Field(default_factory=list, description="those that are not dominated first, cheapest first")
+    settings: dict[str, Any] = Field(default_factory=dict)
+    throughput: dict[str, Any] = Field(default_factory=dict, description="candidates per second and seconds by part")
+
+
 class Report(Record):
     """Everything that is known about one compression. ``missing`` maps a section to the reason for its absence."""
 
@@ -151,6 +182,7 @@ class Report(Record):
     steps: list[StepRow] = Field(default_factory=list, description="what was done, in order")
     figures: list[FigureRow] = Field(default_factory=list, description="before and after")
     points: list[Point] = Field(default_factory=list, description="every configuration that was measured")
+    search: Search | None = Field(default=None, description="the front that a search found")
     layers: list[LayerRow] = Field(default_factory=list, description="in graph order")
     verification: list[Verification] = Field(default_factory=list, description="outputs against the network's")
     engines: list[Engine] = Field(default_factory=list, description="compiled, or why not")

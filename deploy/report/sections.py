@@ -16,6 +16,7 @@ from deploy.report.markup import missing, section, table
 from deploy.report.operators import operators_html
 from deploy.report.points import points_html
 from deploy.report.schema import Report
+from deploy.report.searching import search_html
 from deploy.report.text import NOTHING, code, escape, number, pairs
 
 Charts = dict[str, Figure]
@@ -29,6 +30,7 @@ def render_all(report: Report, drawn: Charts) -> str:
     parts: list[Callable[[Report, Charts], str]] = [
         figures_html,
         points_html,
+        search_html,
         _failures,
         latency_html,
         gate_html,

@@ -31,7 +31,7 @@ def headline(report: Report) -> str:
     """Return the one sentence that says what came of it, as plain text."""
     changes = [part for part in (_less(report), _speed(report)) if part]
     if not changes and find(report, "accuracy") is None:
-        return _explained(report) or _matrix(report) or _profiled(report)
+        return _searched(report) or _explained(report) or _matrix(report) or _profiled(report)
     parts = [*changes, _accuracy(report)]
     sentence = ", ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
@@ -61,8 +61,8 @@ def tiles(report: Report) -> str:
 
 
 def is_measured(report: Report) -> bool:
-    """Whether the report is about figures; a matrix or an explanation alone is not."""
-    return bool(report.figures or report.profiles or report.gate or not (report.matrix or report.why))
+    """Whether the report is about figures; a matrix, an explanation or a search alone is not."""
+    return bool(report.figures or report.profiles or report.gate or not (report.matrix or report.why or report.search))
 
 
 def _tile(report: Report, word: str) -> str:
@@ -135,6 +135,22 @@ def _speed(report: Report) -> str | None:
     if 0.98 <= ratio <= 1.02:
         return "as fast as before"
     return f"{1 / ratio:.2f} times as fast" if ratio < 1 else f"{ratio:.2f} times as slow"
+
+
+def _searched(report: Report) -> str | None:
+    found = report.search
+    if found is None or not found.trials:
+        return None
+    front = [trial for trial in found.trials if trial.not_dominated]
+    made = sum(trial.final is not None for trial in found.trials)
+    models = "no final model" if not made else "1 final model" if made == 1 else f"{made} final models"
+    if not front or not found.dense:
+        return f"{len(found.trials)} candidates were judged; {models}."
+    low, high = (found_at.cost / found.dense for found_at in (front[0], front[-1]))
+    return (
+        f"{len(front)} of {len(found.trials)} candidates are not dominated, from {100 * low:.0f} to {100 * high:.0f} % "
+        f"of the whole network's predicted {found.cost}; {models}."
+    )
 
 
 def _explained(report: Report) -> str | None:
