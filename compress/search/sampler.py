@@ -123,6 +123,11 @@ class GridSampler(optuna.samplers.BaseGASampler):
         assert size is not None
         return [pool[index] for index in self._selection.choose(values, size)]
 
+    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        """The complete trials of a generation as they are now: optuna's own would keep what it once read."""
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return [trial for trial in complete if trial.system_attrs.get(self._get_generation_key()) == generation]
+
     def genes(self, trial: FrozenTrial | optuna.Trial) -> Array:
         """Return the point of a trial, of shape (genes,)."""
         found = self._points.get(trial._trial_id)

@@ -145,12 +145,12 @@ class Study:
         """Record a trial's values; False where others took this worker for dead and the trial for lost."""
         values = [float(value) if value == value else float("inf") for value in values]
         with self._clock.of("storage"):
-            return self._patient(lambda: self._finish(ticket.number, TrialState.COMPLETE, values))
+            return self._patient(lambda: self._finish(ticket, TrialState.COMPLETE, values))
 
     def withdraw(self, ticket: Ticket, why: str) -> None:
         """Give a trial up: it counts as lost and is drawn again."""
         with self._clock.of("storage"):
-            self._patient(lambda: self._lose(ticket.number, ticket.trial_id, why))
+            self._patient(lambda: self._lose(ticket, why))
 
     @contextmanager
     def at_work(self, tickets: Sequence[Ticket]) -> Iterator[None]:
@@ -219,19 +219,17 @@ class Study:
         def record() -> tuple[Ticket, list[FrozenTrial]]:
             found = self._found(mark) if begun[0] else None
             begun[0] = True
-            if found is None:
-                self._study.add_trial(template)
-                found = self._found(mark)
-            assert found is not None
+            made = found if found is not None else self._storage.create_new_trial(self._study._study_id, template)
             trials = self._study.get_trials(deepcopy=False)
-            earlier = [one for one in trials if one.number < found.number and one.state != TrialState.FAIL]
-            return Ticket(found.number, found._trial_id, point), earlier
+            mine = next(trial for trial in trials if trial._trial_id == made)
+            earlier = [one for one in trials if one.number < mine.number and one.state != TrialState.FAIL]
+            return Ticket(mine.number, made, point), earlier
 
         return record
 
-    def _found(self, mark: str) -> FrozenTrial | None:
+    def _found(self, mark: str) -> int | None:
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return next((trial for trial in running if trial.user_attrs.get(TICKET) == mark), None)
+        return next((trial._trial_id for trial in running if trial.user_attrs.get(TICKET) == mark), None)
 
     def _buried(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """The trials, those whose worker died marked as failed."""
@@ -244,20 +242,21 @@ class Study:
         worker = Worker.of(trial.user_attrs.get(WORKER) or {})
         return worker != self._me and self._watch.is_dead(trial.number, worker, trial.user_attrs.get(SIGN))
 
-    def _lose(self, number: int, trial_id: int, why: str) -> None:
+    def _lose(self, ticket: Ticket, why: str) -> None:
         try:
-            self._storage.set_trial_user_attr(trial_id, LOST, why)
+            self._storage.set_trial_user_attr(ticket.trial_id, LOST, why)
         except UpdateFinishedTrialError:
             return  # another worker has seen it, too
-        self._finish(number, TrialState.FAIL, None)
+        self._finish(ticket, TrialState.FAIL, None)
 
-    def _finish(self, number: int, state: TrialState, values: list[float] | None) -> bool:
+    def _finish(self, ticket: Ticket, state: TrialState, values: list[float] | None) -> bool:
         """Return whether the trial now has this state, and these values."""
         try:
-            told = self._study.tell(number, values, state, skip_if_finished=True)
+            self._storage.set_trial_state_values(ticket.trial_id, state, values)
         except UpdateFinishedTrialError:
-            told = self._study.get_trials(deepcopy=False)[number]
-        return told.state == state and told.values == values
+            told = self._study.get_trials(deepcopy=False)[ticket.number]
+            return told.state == state and told.values == values
+        return True
 
 
 def _equal(one: Array, other: Array) -> bool:

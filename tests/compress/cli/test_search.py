@@ -16,7 +16,9 @@ import optuna
 import pytest
 
 import compress
+from compress.axes.analysis import analyse
 from tests.compress.cli.calling import Cli
+from tests.compress.latency import synthetic
 
 SMALL = (
     "--data", "digits", "--objective", "macs", "--population", 4, "--supernet-epochs", 0.3, "--eval-samples", 64,
@@ -100,6 +102,29 @@ def test_final_models_are_made_exported_measured_and_reported_later(cli: Cli, ne
     assert again.err.count("was made before") == 2
 
 
+def test_a_latency_model_is_searched_by_and_bounds_what_can_be_picked(cli: Cli, net: Path, tmp_path: Path) -> None:
+    model = synthetic.calibrated(analyse(compress.load(net)), sparse=True)
+    model.save(tmp_path / "sparse.latency.json")
+    known = ("--data", "digits", *SMALL[4:], "--latency-model", "sparse.latency.json", "--trials", 4)
+    found = cli("search", net, *known, "--json")
+    assert found.code == 0, found.err
+    assert found.data["cost"]["name"] == "latency"
+    assert model.key.runtime in found.err
+    bound = model.bind(analyse(compress.load(tmp_path / "net.search" / "dense.pt2")))
+    assert found.data["cost"]["dense"] == pytest.approx(bound.dense)
+    for point in found.data["points"]:
+        widths = np.array([point["widths"][name] for name in bound.groups])
+        densities = np.array([point["densities"].get(name, 1.0) for name in bound.layers])
+        assert point["cost"] == pytest.approx(bound.milliseconds(widths, densities)[0])
+    cli("search", net, *known, "-o", "x", "--pick", "latency=0.01").refused("floor", "latency=0.")
+    cli("search", net, *known, "-o", "x", "--runtime", "openvino").refused("calibrated for runtime")
+    synthetic.calibrated(analyse(compress.load(net))).save(tmp_path / "dense.latency.json")
+    dense = (*known[:-4], "--latency-model", "dense.latency.json", "--trials", 2)
+    cli("search", net, *dense, "-o", "x", "--decide", "weights").refused("calibrated for dense weights")
+    widths_alone = cli("search", net, *dense, "-o", "y")
+    assert "layers stay dense" in widths_alone.err
+
+
 def test_widths_or_weights_alone(cli: Cli, net: Path, tmp_path: Path) -> None:
     for decide, whole in (("widths", "densities"), ("weights", "widths")):
         outcome = cli("search", net, *SMALL, "--trials", 4, "--decide", decide, "-o", decide, "--json")
@@ -125,7 +150,7 @@ def test_other_settings_or_another_network_are_refused_by_fingerprint(cli: Cli, 
 def test_what_cannot_be_is_refused_before_anything_is_done(cli: Cli, net: Path, tmp_path: Path) -> None:
     cli("search").refused("CHECKPOINT")
     cli("search", net).refused("--data")
-    cli("search", net, "--data", "digits").refused("latency model", "compress calibrate")
+    cli("search", net, "--data", "digits", "--latency-model", "none.json").refused("none.json")
     cli("search", net, *SMALL, "--pick", "macs=0.01").refused("floor", "macs=")
     cli("search", net, *SMALL, "--pick", "latency=0.5").refused("minimised macs")
     cli("search", net, *SMALL, "--resume").refused("no study to go on with")
