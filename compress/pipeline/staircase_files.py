@@ -61,7 +61,7 @@ def _products(widths: Sequence[int]) -> onnx.ModelProto:
         helper.make_node("MatMul", [f"v{at}", f"w{at}"], [f"v{at + 1}"], name=f"product{at}")
         for at in range(len(widths) - 1)
     ]
-    return _model(nodes, [_ROWS, widths[0]], [_ROWS, widths[-1]], weights)
+    return _model(nodes, [1, _ROWS, widths[0]], [1, _ROWS, widths[-1]], weights)
 
 
 def _random(shape: tuple[int, ...], seed: int) -> Weight:
