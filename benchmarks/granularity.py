@@ -126,12 +126,11 @@ def _table(found: list[dict[str, Any]]) -> str:
         arms = row["arms"]
         auto = arms["auto"]
         steps = ", ".join(f"{count} in {step}" for step, count in auto["steps"].items())
-        change = (1 / auto["ratio"] - 1) * 100
         cells = [
             row["network"],
             f"{_share(arms['8'])}, {_share(auto)}",
             _ratio(auto),
-            f"{abs(change):.1f} % {'faster' if change >= 0 else 'slower'}",
+            _said(auto),
             _ratio(arms["1"]),
             steps,
         ]
@@ -145,6 +144,13 @@ def _table(found: list[dict[str, Any]]) -> str:
 
 def _share(arm: dict[str, Any]) -> str:
     return str(arm["achieved"]).partition("=")[2]
+
+
+def _said(arm: dict[str, Any]) -> str:
+    """How much faster or slower, where the interval tells."""
+    change = (1 / arm["ratio"] - 1) * 100
+    words = f"{abs(change):.1f} % {'faster' if change >= 0 else 'slower'}"
+    return f"{words}, not told apart" if arm["low"] <= 1 <= arm["high"] else words
 
 
 def _ratio(arm: dict[str, Any]) -> str:
