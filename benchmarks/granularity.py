@@ -38,6 +38,7 @@ NETWORKS = {
     "resnet50": "torchvision:resnet50",
     "mobilenet_v3_large": "torchvision:mobilenet_v3_large",
     "densenet121": "torchvision:densenet121",
+    "mobilenetv1": "models:mobilenetv1",
 }
 RESULTS = Path("benchmarks/results/latency/granularity.jsonl")
 MARK = "granularity"
