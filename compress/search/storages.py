@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages._rdb import models
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -80,7 +82,7 @@ def open_storage(url: str) -> Opened:
         _check_folder(file, shown)
         options = {"connect_args": {"timeout": _LOCK_SECONDS}}
     try:
-        storage = RDBStorage(url, engine_kwargs=options)
+        storage = _Quick(url, engine_kwargs=options)
     except (ImportError, NoSuchModuleError) as error:
         raise StudyError(
             f"the driver of {parsed.drivername} is not installed ({error})",
@@ -110,6 +112,29 @@ def _check_folder(file: Path, shown: str) -> None:
         raise StudyError("is a folder, a file was expected", where=shown, hint="name a file in it")
     if not file.absolute().parent.is_dir():
         raise StudyError("its folder does not exist", where=shown, hint=f"create {file.parent} first")
+
+
+class _Quick(RDBStorage):
+    """Optuna asks the database several times for every parameter whether others of its name are distributed alike. All
+    trials of a search share one space, by its fingerprint: here a trial's parameters are written together, unasked.
+    """
+
+    def _set_trial_param_without_commit(
+        self,
+        session: Any,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None = None,
+    ) -> None:
+        row = models.TrialParamModel(
+            trial_id=trial_id,
+            param_name=param_name,
+            param_value=param_value_internal,
+            distribution_json=distribution_to_json(distribution),
+        )
+        session.add(row)
 
 
 def _quicken(storage: RDBStorage) -> None:
