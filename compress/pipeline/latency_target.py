@@ -80,6 +80,8 @@ class LatencyReport:
             return f"{said}, not measured: a dry run"
         off = self.rounds[self.chosen].off(self.wanted)
         missed = "" if self.is_met else f"; the nearest of {len(self.rounds)} tried"
+        if not measured.resolves(TOLERANCE):
+            missed += f", which this machine did not resolve to {100 * TOLERANCE:g} % (measure while it is idle)"
         return (
             f"{said}, measured {measured.ratio:.3f} of the dense network's{_interval(measured)}: "
             f"{measured.new:.3g} ms of {measured.base:.3g} ms, {100 * off:+.1f} % from the target{missed} "

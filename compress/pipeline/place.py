@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from deploy.records import Failure, Profile
 
 HERE = "here"
+RESOLUTION = 0.03
+"""Of a ratio: a wider interval is measured on."""
+ATTEMPTS = 3
 _CONFIDENCE = 0.99
 
 
@@ -53,7 +56,9 @@ class Place:
             where = "" if self.device == HERE else f" on {self.device}"
             raise UnavailableError(f"{self.runtime} cannot be used{where}: {reason}", hint="see compress doctor")
 
-    def profiles(self, files: list[Path], seconds: float, tick: Callable[[float, str], None]) -> list[Profile]:
+    def profiles(
+        self, files: list[Path], seconds: float, tick: Callable[[float, str], None], seed: int = 0
+    ) -> list[Profile]:
         """Measure ``files`` there, interleaved, for ``seconds`` each; profiles in their order.
 
         Raises:
@@ -66,6 +71,7 @@ class Place:
             runtimes=[self.runtime],
             threads=[self.threads],
             seconds=seconds,
+            seed=seed,
             device=self.open(),
             keep_going=False,
             progress=tick,
@@ -92,32 +98,57 @@ class Paired:
     processor: str
     confidence: float = _CONFIDENCE
 
+    def resolves(self, share: float) -> bool:
+        """Whether the interval reaches no further than ``share`` of the ratio to either side."""
+        if self.low is None or self.high is None:
+            return False
+        return max(self.high - self.ratio, self.ratio - self.low) <= share * self.ratio
+
 
 def paired(
     base: Path, new: Path, place: Place, seconds: float, tick: Callable[[float, str], None], seed: int = 0
 ) -> Paired:
     """Measure two ONNX files in pairs, in random order within each, in a process of their own.
 
+    Where the interval is wider than :data:`RESOLUTION`, it is done again, with other inputs and in another process, up
+    to :data:`ATTEMPTS` times, and all pairs count together.
+
     Raises:
         CompressError: a file could not be measured.
     """
-    if place.device == HERE:
-        import deploy
-
-        found = deploy.compare(
-            base, new, runtime=place.runtime, threads=place.threads, seconds=seconds, seed=seed, progress=tick
-        )
-        ratio = found.ratio, found.ratio_low, found.ratio_high
-        told = found.conditions.version, found.environment.processor
-        return Paired(*ratio, found.pairs, found.base_p50, found.new_p50, *told, found.confidence)
     from deploy.statistics import median_interval
 
-    one, other = place.profiles([base, new], seconds / 2, tick)
-    logs = [math.log(second / first) for first, second in zip(one.samples, other.samples, strict=True)]
-    middle = median_interval(logs, (1 - _CONFIDENCE) / 2)
-    low, high = (None if bound is None else math.exp(bound) for bound in (middle.low, middle.high))
-    told = one.conditions.version, one.environment.processor
-    return Paired(math.exp(middle.value), low, high, len(logs), one.p50.value, other.p50.value, *told)
+    once, logs = _here if place.device == HERE else _elsewhere, list[float]()
+    for attempt in range(ATTEMPTS):
+        ratios, base_ms, new_ms, version, processor = once(base, new, place, seconds, tick, seed + 101 * attempt)
+        logs += map(math.log, ratios)
+        middle = median_interval(logs, (1 - _CONFIDENCE) / 2)
+        low, high = (None if bound is None else math.exp(bound) for bound in (middle.low, middle.high))
+        found = Paired(math.exp(middle.value), low, high, len(logs), base_ms, new_ms, version, processor)
+        if found.resolves(RESOLUTION):
+            break
+    return found
+
+
+_Told = tuple[Sequence[float], float, float, str, str]  # ratios, milliseconds of both, version, processor
+
+
+def _here(base: Path, new: Path, place: Place, seconds: float, tick: Callable[[float, str], None], seed: int) -> _Told:
+    import deploy
+
+    found = deploy.compare(
+        base, new, runtime=place.runtime, threads=place.threads, seconds=seconds, seed=seed, progress=tick
+    )
+    told = found.conditions.version, found.environment.processor
+    return found.ratios, found.base_p50, found.new_p50, *told
+
+
+def _elsewhere(
+    base: Path, new: Path, place: Place, seconds: float, tick: Callable[[float, str], None], seed: int
+) -> _Told:
+    one, other = place.profiles([base, new], seconds / 2, tick, seed)
+    ratios = [second / first for first, second in zip(one.samples, other.samples, strict=True)]
+    return ratios, one.p50.value, other.p50.value, one.conditions.version, one.environment.processor
 
 
 def failed(failure: Failure) -> CompressError:
