@@ -98,10 +98,19 @@ def search(run: Runner, arm: str, seed: int, model: list[str], options: argparse
     resumed = ["--resume"] if (run.folder / folder / "study.db").exists() else []
     run.step(f"search-{folder}", f"{folder}/front.json", ["search", "dense.pt2", *asked, *model, *data, *resumed],
              target=folder)  # fmt: skip
-    picks = ["--pick", f"all={options.models}", "--epochs", str(options.epochs), "--lr", str(options.lr)]
+    picks = [*picked(run.folder / folder / "front.json", options), "--epochs", str(options.epochs)]
+    picks += ["--lr", str(options.lr)]
     seeded = ["--seed", str(seed), "--seconds", "0.5"]
     run.step(f"finals-{folder}", f"{folder}/finals.json", ["search", "--from", folder, *picks, *seeded],
              names_output=False)  # fmt: skip
+
+
+def picked(front: Path, options: argparse.Namespace) -> list[str]:
+    """Picks at the same shares of the dense cost in every arm, those that its front reaches; else its knee."""
+    found = json.loads(front.read_text())
+    floor = found["points"][0]["cost"] / found["cost"]["dense"]
+    wanted = [f"{found['cost']['name']}={share}" for share in options.costs if share >= floor]
+    return [part for pick in wanted or ["knee"] for part in ("--pick", pick)]
 
 
 def baselines(run: Runner, seed: int, train: list[str], options: argparse.Namespace) -> None:
@@ -251,7 +260,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=160)
     parser.add_argument("--population", type=int, default=16)
     parser.add_argument("--eval-samples", type=int, default=1000)
-    parser.add_argument("--models", type=int, default=3, help="final models of every search")
+    parser.add_argument("--costs", type=float, nargs="+", default=[0.35, 0.5, 0.7], help="final models, of the dense")
     parser.add_argument("--lowest-width", type=float, default=0.25)
     parser.add_argument("--lowest-density", type=float, default=0.1)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.3], help="of the MACs, for the baselines")
