@@ -115,12 +115,16 @@ class SizeModel:
         lengths = self._table.evaluated(widths)
         return self._timeline.peak(found.summands(lengths)) if found is self._sums["memory"] else found.total(lengths)
 
-    def by_layer(self, measure: str, widths: NDArray[Any]) -> tuple[tuple[str, ...], Figures]:
-        """The cost's summands for widths of shape (groups,) or (choices, groups): names of the layers that they belong
-        to, of which one may have several, and figures of shape (choices, summands).
+    def by_layer(self, measure: str, widths: NDArray[Any]) -> tuple[list[str], Figures]:
+        """Return the layers that have a part in ``macs``, ``params`` or ``ratio``, and each one's, of shape
+        (choices, layers).
         """
-        summed = self._sums[measure]
-        return tuple(term.layer for term in summed.terms), summed.summands(self._evaluated(widths))
+        found = self._sums[measure]
+        names = list(dict.fromkeys(term.layer for term in found.terms))
+        place = {name: index for index, name in enumerate(names)}
+        owner = np.zeros((len(found.terms), len(names)))
+        owner[np.arange(len(found.terms)), [place[term.layer] for term in found.terms]] = 1.0
+        return names, np.asarray(found.summands(self._evaluated(widths)) @ owner, np.float64)
 
     def relative(self, measure: str, widths: NDArray[Any]) -> Figures:
         """Cost of each choice over the cost of the uncut network; 1 where there is nothing to count."""
