@@ -11,6 +11,8 @@ from click.core import ParameterSource
 from compress.cli.console import Console
 from compress.cli.interrupt import resumable
 from compress.cli.options import json_option, loading_options, parse_keep, restart_option, take, training_options
+from compress.cli.search_spaces import OWN, refuse_foreign, spaces_options
+from compress.cli.search_spaces import run as search_spaces
 from compress.pipeline.tables import amount, percent
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ Examples:
   compress search model.pt --data digits --latency-model m.json --resume          go on where it stopped
   compress search model.pt --data digits --objective macs --decide widths         channels alone, no runtime
   compress search model.pt --data REF --latency-model m.json --storage postgresql://me@host/db   on every machine
+  compress search model.pt --method spaces --data digits --regime 0.5          distributions of recipes, plans
   compress search --from model.search --pick all=4 --epochs 20                    later, without searching again
 """
 SEARCHING = (
@@ -37,7 +40,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 
 @click.command(short_help="Search channels and weights together: one search, many deployments.", epilog=EXAMPLES)
 @click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
-@click.option("--method", type=click.Choice(["jcw"]), default="jcw", show_default=True, help="How to search.")
+@click.option("--method", type=click.Choice(["jcw", "spaces"]), default="jcw", show_default=True, help="How to search.")
 @click.option("--from", "source", type=click.Path(path_type=Path), metavar="DIR", help="Pick from a search that ended.")
 @click.option("--data", metavar="REF", help="Data to train and judge on: digits, imagefolder:DIR, ...")
 @loading_options
@@ -132,7 +135,8 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--device", metavar="NAME", help="On which device. [here]")
 @click.option("--threads", type=click.IntRange(min=1), help="[the latency model's; 1]")
 @click.option("--seconds", type=_POSITIVE, default=3.0, show_default=True, help="Measuring time per file.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="[CHECKPOINT.search]")
+@spaces_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="[CHECKPOINT.search, or .spaces]")
 @restart_option
 @json_option
 @click.pass_context
@@ -156,9 +160,14 @@ def command(context: click.Context, checkpoint: Path | None, as_json: bool, **op
     )  # fmt: skip
 
     console = Console(as_json=as_json)
+    method = options.pop("method")
+    refuse_foreign(context, method)
+    if method == "spaces":
+        search_spaces(checkpoint, options, console)
+        return
+    options = {name: value for name, value in options.items() if name not in OWN}
     if options["source"] is not None:
         _refuse_beside_from(context)
-    options.pop("method")
     request = SearchRequest(
         checkpoint,
         options.pop("source"),

@@ -18,11 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from compress.errors import PlanError
 from compress.search.breeding import Grid, children
+from compress.search.drawing import Drawer
 from compress.search.selection import Selection
 from compress.search.sorting import Array
 
 
-class GridSampler(optuna.samplers.BaseGASampler):
+class GridSampler(optuna.samplers.BaseGASampler, Drawer):
     """Samples points of ``grid``: the first ``population`` at random, later ones bred from the parents selected.
 
     One sampler serves one study.

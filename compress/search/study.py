@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from compress.errors import StudyError
 from compress.search.clock import Clock
+from compress.search.drawing import Drawer
 from compress.search.identity import KEY, Identity
-from compress.search.sampler import GridSampler
 from compress.search.sorting import Array
 from compress.search.storages import TROUBLES, Opened, Patience
 from compress.search.workers import GRACE, INTERVAL, Pulse, Watch, Worker
@@ -61,7 +61,7 @@ class Study:
         self,
         study: optuna.Study,
         storage: BaseStorage,
-        sampler: GridSampler,
+        sampler: Drawer,
         patient: Patience,
         clock: Clock,
         sharing: Sharing,
@@ -75,7 +75,7 @@ class Study:
         cls,
         opened: Opened,
         name: str,
-        sampler: GridSampler,
+        sampler: Drawer,
         identity: Identity,
         *,
         metrics: Sequence[str],
@@ -264,9 +264,7 @@ def _equal(one: Array, other: Array) -> bool:
     return one.tobytes() == other.tobytes()
 
 
-def _joined(
-    opened: Opened, name: str, sampler: GridSampler, identity: Identity, metrics: Sequence[str]
-) -> optuna.Study:
+def _joined(opened: Opened, name: str, sampler: Drawer, identity: Identity, metrics: Sequence[str]) -> optuna.Study:
     """The study of this name; where there is none it is made, and what it is a study of noted before anything else."""
     try:
         study = optuna.create_study(
@@ -282,7 +280,7 @@ def _joined(
     return study
 
 
-def _loaded(opened: Opened, name: str, sampler: GridSampler) -> optuna.Study:
+def _loaded(opened: Opened, name: str, sampler: Drawer) -> optuna.Study:
     """The study that somebody began, once it is known what it is a study of."""
     study = optuna.load_study(study_name=name, storage=opened.storage, sampler=sampler)
     for _ in range(20):

@@ -37,7 +37,7 @@ later, without measuring. [`report.schema.json`]({SCHEMA}) is the same descripti
 | version | what changed |
 |---|---|
 | 1 | first |
-| 2 | `points`, `failures`, `matrix`, `why`, `search`; a profile has `p95`, `operators`, `sensors` and `target` |
+| 2 | `points`, `failures`, `matrix`, `why`, `search`, `spaces`; profiles: `p95`, `operators`, `sensors`, `target` |
 """
 
 

@@ -9,7 +9,19 @@ from deploy.compatibility.records import Matrix
 from deploy.report.schema import Report
 
 _LISTS = ("points", "verification", "engines", "profiles", "failures")
-_WHOLES = ("source", "result", "steps", "figures", "search", "layers", "comparison", "why", "gate", "environment")
+_WHOLES = (
+    "source",
+    "result",
+    "steps",
+    "figures",
+    "search",
+    "spaces",
+    "layers",
+    "comparison",
+    "why",
+    "gate",
+    "environment",
+)
 
 
 def merged(reports: Sequence[Report]) -> Report:

@@ -26,6 +26,7 @@ Section = Literal[
     "latency",
     "points",
     "search",
+    "spaces",
     "layers",
     "verification",
     "engines",
@@ -171,6 +172,46 @@ class Search(Record):
     throughput: dict[str, Any] = Field(default_factory=dict, description="candidates per second and seconds by part")
 
 
+class RatioBucket(Record):
+    """Recipes of neighbouring ratios of MACs to parameters, from ``low`` to ``high``, and the errors that they had."""
+
+    low: float
+    high: float
+    recipes: int
+    mean_error: float
+    best_error: float
+
+
+class Regime(Record):
+    """The recipes of a pruning space that keep ``share`` of the MACs: every one's error after the same short training,
+    and its MACs per parameter, of the whole space (``initial``) and of the refined one.
+
+    ``buckets`` and ``band`` (the ratios that the refined space keeps) are of the reading that was used. ``held_out``
+    says what the band is worth on recipes that it was not chosen by, ``refinement`` what refining brought; ``why`` is
+    the reason where there is no refined population. ``plans`` maps the winners to their files.
+    """
+
+    share: float
+    initial_errors: list[float]
+    initial_ratios: list[float]
+    refined_errors: list[float] = Field(default_factory=list)
+    refined_ratios: list[float] = Field(default_factory=list)
+    buckets: list[RatioBucket] = Field(default_factory=list)
+    band: list[float] = Field(default_factory=list, description="lowest and highest MACs per parameter")
+    held_out: str | None = None
+    refinement: str | None = None
+    why: str | None = None
+    plans: dict[str, str] = Field(default_factory=dict)
+
+
+class Spaces(Record):
+    """What a search of pruning spaces found, regime by regime; ``dense_error`` is the whole network's."""
+
+    regimes: list[Regime]
+    dense_error: float | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
 class Report(Record):
     """Everything that is known about one compression. ``missing`` maps a section to the reason for its absence."""
 
@@ -183,6 +224,7 @@ class Report(Record):
     figures: list[FigureRow] = Field(default_factory=list, description="before and after")
     points: list[Point] = Field(default_factory=list, description="every configuration that was measured")
     search: Search | None = Field(default=None, description="the front that a search found")
+    spaces: Spaces | None = Field(default=None, description="the pruning spaces that were searched")
     layers: list[LayerRow] = Field(default_factory=list, description="in graph order")
     verification: list[Verification] = Field(default_factory=list, description="outputs against the network's")
     engines: list[Engine] = Field(default_factory=list, description="compiled, or why not")

@@ -17,6 +17,7 @@ from deploy.report.operators import operators_html
 from deploy.report.points import points_html
 from deploy.report.schema import Report
 from deploy.report.searching import search_html
+from deploy.report.spaces import spaces_html
 from deploy.report.text import NOTHING, code, escape, number, pairs
 
 Charts = dict[str, Figure]
@@ -31,6 +32,7 @@ def render_all(report: Report, drawn: Charts) -> str:
         figures_html,
         points_html,
         search_html,
+        spaces_html,
         _failures,
         latency_html,
         gate_html,

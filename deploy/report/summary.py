@@ -31,7 +31,7 @@ def headline(report: Report) -> str:
     """Return the one sentence that says what came of it, as plain text."""
     changes = [part for part in (_less(report), _speed(report)) if part]
     if not changes and find(report, "accuracy") is None:
-        return _searched(report) or _explained(report) or _matrix(report) or _profiled(report)
+        return _searched(report) or _spaces(report) or _explained(report) or _matrix(report) or _profiled(report)
     parts = [*changes, _accuracy(report)]
     sentence = ", ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
@@ -62,7 +62,8 @@ def tiles(report: Report) -> str:
 
 def is_measured(report: Report) -> bool:
     """Whether the report is about figures; a matrix, an explanation or a search alone is not."""
-    return bool(report.figures or report.profiles or report.gate or not (report.matrix or report.why or report.search))
+    alone = report.matrix or report.why or report.search or report.spaces
+    return bool(report.figures or report.profiles or report.gate or not alone)
 
 
 def _tile(report: Report, word: str) -> str:
@@ -151,6 +152,16 @@ def _searched(report: Report) -> str | None:
         f"{len(front)} of {len(found.trials)} candidates are not dominated, from {100 * low:.0f} to {100 * high:.0f} % "
         f"of the whole network's predicted {found.cost}; {models}."
     )
+
+
+def _spaces(report: Report) -> str | None:
+    if report.spaces is None or not report.spaces.regimes:
+        return None
+    parts = []
+    for regime in report.spaces.regimes:
+        best = min([*regime.initial_errors, *regime.refined_errors], default=math.nan)
+        parts.append(f"{number(best, 'share')} at {number(regime.share, 'share')} of the MACs")
+    return f"Lowest errors of recipes after a short training: {', '.join(parts)}."
 
 
 def _explained(report: Report) -> str | None:

@@ -11,7 +11,7 @@ Data = dict[str, Any]
 def _from_1(data: Data) -> Data:
     """Version 1 knew neither points nor failures, neither a compatibility matrix nor explanations nor searches."""
     missing = data.get("missing")
-    reasons = dict.fromkeys(("points", "matrix", "why", "search"), "report version 1 did not hold it")
+    reasons = dict.fromkeys(("points", "matrix", "why", "search", "spaces"), "report version 1 did not hold it")
     return {
         **data,
         "version": 2,

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from compress.errors import PlanError
 from compress.search.clock import Clock
+from compress.search.drawing import Drawer
 from compress.search.sorting import Array
 from compress.search.spaces.space import Space, Widths
 from compress.search.study import Study
@@ -21,7 +22,7 @@ from compress.training.stopping import Interrupted, StopRequest
 Progress = Callable[[float, str], None]
 
 
-class RecipeSampler(optuna.samplers.BaseSampler):
+class RecipeSampler(Drawer):
     """Gives a study ``rows``, of shape (recipes, groups), one after the other: what is lost is given again.
 
     Args:
