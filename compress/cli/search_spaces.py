@@ -127,7 +127,7 @@ def show(outcome: SpacesOutcome, console: Console) -> None:
             console.line(f"regime {regime.share:g} was not refined: {regime.why}")
     for share, plans in outcome.plans.items():
         best = plans.get("refined", plans["initial"])
-        console.line(f"regime {share:g}: compress prune CHECKPOINT --plan {best}")
+        console.line(f"regime {share:g}: compress prune {outcome.checkpoint} --plan {best}")
     console.line(f"wrote {outcome.folder / 'spaces.json'}")
     console.line(f"wrote {outcome.report}")
 

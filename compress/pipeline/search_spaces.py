@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compress.errors import InputError, PlanError
-from compress.files import check_writable
 from compress.pipeline.finetuning import TrainingOptions, load_data
 from compress.pipeline.loading import Loading, open_program, require_file
 from compress.pipeline.report import Screen
@@ -89,7 +88,8 @@ class SpacesRequest:
         folder, own = self.folder, self.place.storage is None
         if folder.exists() and not folder.is_dir():
             raise InputError("is a file, a folder was expected", where=str(folder), hint="give -o DIR")
-        check_writable(folder / RESULT, overwrite=True)
+        if not folder.absolute().parent.is_dir():
+            raise InputError("its folder does not exist", where=str(folder), hint=f"create {folder.parent} first")
         if own and (folder / STUDY).exists() and not self.place.resume:
             raise InputError("holds a search already", where=str(folder), hint="go on with --resume, or give -o DIR")
         if own and not (folder / STUDY).exists() and self.place.resume:
@@ -102,6 +102,7 @@ class SpacesOutcome:
 
     result: Result
     plans: Mapping[float, Mapping[str, Path]]
+    checkpoint: Path
     folder: Path
     report: Path
 
@@ -120,7 +121,9 @@ def run(request: SpacesRequest, screen: Screen) -> SpacesOutcome:
     plans = {regime.share: files for regime, files in found}
     from compress.pipeline.search_spaces_report import write_report
 
-    return SpacesOutcome(result, plans, request.folder, write_report(request, result, plans, screen))
+    return SpacesOutcome(
+        result, plans, request.checkpoint, request.folder, write_report(request, result, plans, screen)
+    )
 
 
 @dataclass(frozen=True)
