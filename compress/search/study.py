@@ -209,7 +209,7 @@ class Study:
         mark = uuid.uuid4().hex
         template = create_trial(
             state=TrialState.RUNNING,
-            params=self._sampler.params(point),
+            params=dict(self._sampler.params(point)),
             distributions=self._sampler.space(),
             user_attrs={**said, WORKER: self._me.recorded(), SIGN: 0, TICKET: mark},
             system_attrs=self._sampler.marks(generation),

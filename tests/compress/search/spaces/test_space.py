@@ -88,7 +88,7 @@ def test_a_space_of_one_recipe_or_of_nonsense_is_refused(analysis: Analysis) -> 
         space_of(analysis, ignore=range(len(analysis.prunable)))
     for wrong in ({"least": 0.0}, {"granularity": 0}):
         with pytest.raises(PlanError):
-            space_of(analysis, **wrong)  # type: ignore[arg-type]
+            space_of(analysis, **wrong)
 
 
 def test_buckets_hold_everyone_once_and_the_best_is_found(space: Space) -> None:
