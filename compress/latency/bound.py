@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from compress.axes.analysis import Analysis
 from compress.errors import InputError
 from compress.latency.layers import Layers
-from compress.latency.record import ModelRecord
-from compress.latency.table import LatencyTable, effective
+from compress.latency.record import KindRecord, ModelRecord
+from compress.latency.table import in_regimes
 
 Figures = NDArray[np.float64]
 
@@ -34,8 +34,7 @@ class BoundLatency:
         kinds: dict[str, list[int]] = {}
         for at, layer in enumerate(layers.layers):
             kinds.setdefault(layer.kind, []).append(at)
-        self._kinds = [(record.kinds[kind], np.array(at, np.int64)) for kind, at in kinds.items()]
-        self._tables = [LatencyTable(*kind.arrays()) for kind, _ in self._kinds]
+        self._kinds = [(_Lookup(record.kinds[kind]), np.array(at, np.int64)) for kind, at in kinds.items()]
 
     @cached_property
     def dense(self) -> float:
@@ -82,10 +81,9 @@ class BoundLatency:
         """Milliseconds of every layer, of shape (n, all layers)."""
         points = self.points(widths, densities)
         found = np.empty(points.shape[:2])
-        for (kind, at), table in zip(self._kinds, self._tables, strict=True):
-            mine = effective(points[:, at].reshape(-1, 3), kind.block)
+        for kind, at in self._kinds:
             try:
-                found[:, at] = table.many(mine).reshape(len(points), at.size)
+                found[:, at] = kind(points[:, at].reshape(-1, 3)).reshape(len(points), at.size)
             except InputError as error:
                 name = self._layers.layers[int(at[0])].name
                 others = f" or {at.size - 1} more of its kind" if at.size > 1 else ""
@@ -98,3 +96,16 @@ class BoundLatency:
         if rows.ndim != 2 or rows.shape[1] != columns:
             raise InputError(f"{columns} {what} are needed, {rows.shape[-1]} were given")
         return rows
+
+
+class _Lookup:
+    """The tables of one kind of layer."""
+
+    def __init__(self, record: KindRecord) -> None:
+        self._block, self._above = record.block, record.table()
+        self._below = None if record.below is None else record.below.table()
+
+    def __call__(self, points: Figures) -> Figures:
+        """Milliseconds of ``points``, of shape (n, 3)."""
+        below = None if self._below is None else self._below.many
+        return in_regimes(points, self._block, self._above.many, below)

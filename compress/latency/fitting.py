@@ -23,6 +23,7 @@ NOISE = 0.03
 DEVIATION = 0.25
 """Of a table's value from the linear cost, relative to it."""
 _REACH = 0.5  # of a deviation, in shares of an axis
+_ROUNDS = 4  # of weighing anew
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class FittedTable:
         linear = _linear(points, times, self._full)
         mean = np.maximum(linear @ self._features(nodes).T, 1e-6 * times.mean())
         prior = DEVIATION**2 * np.outer(mean, mean) * self._kinship(nodes)
-        noise = np.diag((np.array([one.noise for one in measured]) * times) ** 2)
+        noise = np.diag((np.array([one.noise for one in measured]) * (weights @ mean)) ** 2)
         spread = prior @ weights.T
         factor = cho_factor(weights @ spread + noise + 1e-12 * np.eye(len(times)) * times.mean() ** 2)
         unexplained = cho_solve(factor, times - weights @ mean)
@@ -120,8 +121,15 @@ class FittedTable:
 
 
 def _linear(points: Array, times: Array, full: Array) -> Array:
-    """Coefficients, none negative, of the cost that is linear in each axis, by least squares of relative errors."""
-    coefficients, _ = nnls(_products(points / full) / times[:, None], np.ones(len(times)))
+    """Coefficients, none negative, of the cost that is linear in each axis, by least squares of relative errors.
+
+    Errors are relative to the cost, not to what was measured: else what was measured short would count for more.
+    """
+    products = _products(points / full)
+    cost = np.full(len(times), times.mean())
+    for _ in range(_ROUNDS):
+        coefficients, _ = nnls(products / cost[:, None], times / cost)
+        cost = np.maximum(products @ coefficients, 1e-3 * times.mean())
     return np.asarray(coefficients)
 
 

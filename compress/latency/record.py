@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from compress.errors import InputError
 from compress.files import write_text
-from compress.latency.table import Array
+from compress.latency.table import LatencyTable
 
 VERSION = 1
 _LARGEST = 64 * 2**20  # bytes
@@ -74,16 +74,11 @@ class Network(Record):
     held_out: HeldOut
 
 
-class KindRecord(Record):
-    """A table of one kind of layer: milliseconds by axes, in the order of the axes, and what it was fitted to.
+class TableRecord(Record):
+    """A table: milliseconds by axes (output channels, input channels, density), in their order."""
 
-    ``block`` is of output and input channels: widths count as rounded up to a multiple of it.
-    """
-
-    block: tuple[int, int] = (1, 1)
     axes: tuple[Axis, Axis, Axis]
     milliseconds: list[Annotated[FiniteFloat, Field(ge=0)]]
-    samples: list[Sample] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -92,14 +87,24 @@ class KindRecord(Record):
             raise ValueError(f"axes of lengths {sizes} have {len(self.milliseconds)} values")
         if any(later <= earlier for axis in self.axes for earlier, later in itertools.pairwise(axis)):
             raise ValueError("axes do not ascend")
-        if min(self.block) < 1:
-            raise ValueError("blocks below 1")
         return self
 
-    def arrays(self) -> tuple[tuple[Array, Array, Array], Array]:
-        """Return the axes and the values in their shape."""
+    def table(self) -> LatencyTable:
+        """Return it to be looked up."""
         one, two, three = (np.array(axis) for axis in self.axes)
-        return (one, two, three), np.array(self.milliseconds).reshape(one.size, two.size, three.size)
+        return LatencyTable((one, two, three), np.array(self.milliseconds).reshape(one.size, two.size, three.size))
+
+
+class KindRecord(TableRecord):
+    """A table of one kind of layer, and what it was fitted to.
+
+    ``block`` is of output and input channels: widths count as rounded up to a multiple of it. ``below`` is the table of
+    layers that read fewer channels than a block, where those take their own time.
+    """
+
+    block: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 1)
+    below: TableRecord | None = None
+    samples: list[Sample] = Field(min_length=1)
 
 
 class ModelRecord(Record):

@@ -6,6 +6,7 @@ Source: Zhao et al. 2021 (JCW): latency is the sum over layers of a measured tab
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,29 @@ def effective(points: Array, block: tuple[int, int]) -> Array:
     """Return ``points`` of shape (n, 3) with the channels rounded up to whole blocks."""
     sizes = np.array([*block, 1.0])
     return np.where(sizes > 1, np.ceil(np.round(points / sizes, 9)) * sizes, points)
+
+
+def is_narrow(points: Array, block: tuple[int, int]) -> Array:
+    """Which of ``points``, of shape (n, 3 or more), read fewer channels than a block."""
+    return np.asarray(points[:, 1] < block[1])
+
+
+def in_regimes(
+    points: Array,
+    block: tuple[int, int],
+    above: Callable[[Array], Array],
+    below: Callable[[Array], Array] | None,
+) -> Array:
+    """Return ``above`` of ``points``, of shape (n, 3), in whole blocks; of those that are narrow, where there is a
+    ``below``, that, their input channels as they are.
+    """
+    if below is None:
+        return above(effective(points, block))
+    narrow = is_narrow(points, block)
+    found = np.empty(len(points))
+    found[~narrow] = above(effective(points[~narrow], block))
+    found[narrow] = below(effective(points[narrow], (block[0], 1)))
+    return found
 
 
 def places_of(name: str, axis: Array, at: Array) -> tuple[Array, Array]:

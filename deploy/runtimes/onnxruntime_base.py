@@ -192,8 +192,8 @@ class OnnxRuntimeSession(Session):
             stands = fusion.assign(file, made)
             known = dict(zip((node.name for node in made.nodes), stands))  # noqa: B905 - Python 3.9
             if [one.operator for one in timed] == [node.operator for node in made.nodes]:
-                # Nodes without a name are known by their place.
-                known.update(zip((one.name for one in timed), stands))  # noqa: B905 - Python 3.9
+                # Nodes without a name are known by their place; those with one may run in another order.
+                known = {**dict(zip((one.name for one in timed), stands)), **known}  # noqa: B905 - Python 3.9
         else:
             known = self._compiled(timed, file)
         by_name = {node.name: node for node in file.nodes}

@@ -37,6 +37,25 @@ def test_the_blocks_of_a_runtime_are_found(residual: Analysis) -> None:
     assert {kind.block for kind in calibration.records().values()} == {(1, 1)}
 
 
+def test_few_input_channels_that_take_their_own_time_have_a_table_of_their_own(residual: Analysis) -> None:
+    def plain(points: np.ndarray) -> np.ndarray:
+        few = points[..., 1] < 16
+        return np.asarray(blocked(points) * np.where(few, 1.5 + points[..., 1] / 4, 1.0))
+
+    space, calibration = space_of(residual), Calibration(residual, sparse=False)
+    choices = joined(space.corners(), space.draw(60, seed=0))
+    found = measured(calibration, choices, plain, noise=0.01)
+    calibration.fit(found)
+    first = "convolution 3x3 on 16x16 to 16x16 with max_pool2d, relu; into relu"
+    assert calibration.records()[first].below is None, "it never reads fewer than 16"
+    wide = Space(residual, step=4, lowest_width=0.06, lowest_density=0.1, sparse=False)
+    choices = joined(wide.corners(), wide.draw(60, seed=0))
+    calibration.fit(measured(calibration, choices, plain, noise=0.01))
+    assert calibration.records()[first].below is not None
+    errors = error_of(calibration, wide.draw(100, seed=9), plain)
+    assert np.median(errors) < 0.03
+
+
 def test_choosing_what_is_least_sure_beats_choosing_at_random(inverted: Analysis) -> None:
     space = space_of(inverted, sparse=True)
     probes = space.draw(200, seed=1000)

@@ -78,6 +78,15 @@ def test_measuring_where_the_doubt_is_largest_beats_measuring_at_random() -> Non
     assert np.mean(worst["doubt"]) < np.mean(worst["random"])
 
 
+def test_noise_that_is_proportional_does_not_pull_the_table_down() -> None:
+    points = _draw(300, 7)
+    fitted = FittedTable(AXES, _at(points, noise=0.3, seed=1))
+    probes = _draw(200, 8)
+    true = np.array([_staircase(*point) for point in probes])
+    off = np.array([fitted.table(*point) for point in probes]) / true
+    assert np.median(off) == pytest.approx(np.exp(0.3**2 / 2), rel=0.05), "the mean of what was measured"
+
+
 def test_doubt_tells_how_large_errors_are() -> None:
     fitted = FittedTable(AXES, _at(_draw(40, 5), noise=0.03))
     probes = _draw(300, 6)

@@ -45,7 +45,7 @@ def test_what_was_written_is_read(written: Path) -> None:
         (lambda found: found["kinds"]["a layer"].update(milliseconds=[1.0, float("nan")]), "finite"),
         (lambda found: found["kinds"]["a layer"].update(axes=[[16, 8], [4], [1]]), "do not ascend"),
         (lambda found: found["kinds"]["a layer"].update(axes=[[8] * 100, [4], [1]]), "at most 64"),
-        (lambda found: found["kinds"]["a layer"].update(block=[0, 1]), "blocks below 1"),
+        (lambda found: found["kinds"]["a layer"].update(block=[0, 1]), "block"),
         (lambda found: found["kinds"]["a layer"].update(samples=[]), "at least 1"),
     ],
 )

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from compress import operators
 from compress.errors import InputError, UnavailableError
@@ -44,6 +45,32 @@ def test_operators_of_a_convolution_network_are_its_layers(tmp_path: Path) -> No
     assert {operator.provider for operator in found} == {"CPUExecutionProvider"}
     placed = [name for operator in found for name in operator.nodes]
     assert sorted(placed) == sorted(node.name for node in onnx_graph.read(path).live_nodes())
+
+
+@pytest.mark.parametrize("order", ["long short last", "short long last", "long last short"])
+def test_branches_that_run_in_another_order_than_the_files_are_told_apart(tmp_path: Path, order: str) -> None:
+    """Odd widths: ONNX Runtime leaves the convolutions as they are, and runs them in an order of its own."""
+    convolutions = {
+        "long": helper.make_node("Conv", ["x", "long.weight"], ["a"], "long/Conv", strides=[2, 2], pads=[1, 1, 1, 1]),
+        "last": helper.make_node("Conv", ["a", "last.weight"], ["b"], "last/Conv", pads=[1, 1, 1, 1]),
+        "short": helper.make_node("Conv", ["x", "short.weight"], ["s"], "short/Conv", strides=[2, 2]),
+    }
+    shapes = {"long": (7, 3, 3, 3), "last": (9, 7, 3, 3), "short": (9, 3, 1, 1)}
+    weights = [numpy_helper.from_array(np.ones(shape, np.float32), f"{name}.weight") for name, shape in shapes.items()]
+    nodes = [*(convolutions[name] for name in order.split()), helper.make_node("Add", ["b", "s"], ["y"], "add")]
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", [2, 3, 16, 16]), ("y", [2, 9, 8, 8]))
+    )
+    model = helper.make_model(
+        helper.make_graph(nodes, "branches", [x], [y], weights), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    model.ir_version = 8
+    onnx.save(model, str(tmp_path / "branches.onnx"))
+    found = {operator.name: operator for operator in times(tmp_path / "branches.onnx")}
+    for name in shapes:
+        assert found[f"{name}/Conv"].nodes == (f"{name}/Conv",)
+        assert found[f"{name}/Conv"].layers == (name,)
 
 
 def test_operators_of_a_transformer_are_its_layers(tmp_path: Path) -> None:
