@@ -1,4 +1,4 @@
-"""How a calibration goes: rounds of configurations, the next where the model is least sure, then those held out."""
+"""How a calibration goes: rounds of configurations, those to fit to where the model is least sure, those held out at random."""
 
 from __future__ import annotations
 
@@ -99,10 +99,12 @@ class Job:
                 done = len(state.fitted) + len(state.held_out)
                 progress(min((done + share * min(_ROUND, whole - done)) / whole, 1.0), text)
 
-            while len(state.fitted) < plan.configurations:
-                self._round(bench, files, self._next(plan.configurations - len(state.fitted)), passed_on, apart=True)
-            while len(state.held_out) < plan.held_out:
-                self._round(bench, files, self._held_out(), passed_on, apart=False)
+            # Taking turns: what is fitted to and what is held out meet the same moods of the device.
+            while (missing := plan.configurations - len(state.fitted)) > 0 or len(state.held_out) < plan.held_out:
+                if missing > 0 and len(state.fitted) * plan.held_out <= len(state.held_out) * plan.configurations:
+                    self._round(bench, files, self._next(missing), passed_on, apart=True)
+                else:
+                    self._round(bench, files, self._held_out(), passed_on, apart=False)
 
     def _next(self, missing: int) -> Choices:
         """What to measure and fit to now."""

@@ -55,12 +55,12 @@ def test_branches_that_run_in_another_order_than_the_files_are_told_apart(tmp_pa
         "last": helper.make_node("Conv", ["a", "last.weight"], ["b"], "last/Conv", pads=[1, 1, 1, 1]),
         "short": helper.make_node("Conv", ["x", "short.weight"], ["s"], "short/Conv", strides=[2, 2]),
     }
-    shapes = {"long": (7, 3, 3, 3), "last": (9, 7, 3, 3), "short": (9, 3, 1, 1)}
+    shapes = {"long": (17, 31, 3, 3), "last": (21, 17, 3, 3), "short": (21, 31, 1, 1)}
     weights = [numpy_helper.from_array(np.ones(shape, np.float32), f"{name}.weight") for name, shape in shapes.items()]
     nodes = [*(convolutions[name] for name in order.split()), helper.make_node("Add", ["b", "s"], ["y"], "add")]
     x, y = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in (("x", [2, 3, 16, 16]), ("y", [2, 9, 8, 8]))
+        for name, shape in (("x", [2, 31, 16, 16]), ("y", [2, 21, 8, 8]))
     )
     model = helper.make_model(
         helper.make_graph(nodes, "branches", [x], [y], weights), opset_imports=[helper.make_opsetid("", 17)]
