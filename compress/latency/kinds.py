@@ -21,7 +21,7 @@ _NODES = 6  # of an axis
 _BETTER = 0.95  # of the error without blocks: less is no reason to believe in them
 _FEWEST = 5  # samples of a table of its own for few channels
 _APART = 0.7  # of the error in one table: less is no reason for two
-_MOST = 400  # samples that a table is fitted to
+_MOST = 200  # samples that a table is fitted to
 
 
 @dataclass

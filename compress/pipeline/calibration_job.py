@@ -1,4 +1,4 @@
-"""How a calibration goes: rounds of configurations, those to fit to where the model is least sure, those held out at random."""
+"""How a calibration goes: rounds of configurations to fit to, where the model is least sure, and of those held out."""
 
 from __future__ import annotations
 
