@@ -73,6 +73,13 @@ class Job:
             count = len(self.state.fitted) + len(self.state.held_out)
             screen.say(f"going on after {count} configurations from {request.state.parent} (--restart starts over)")
 
+    @property
+    def corners(self) -> set[int]:
+        """Which of the configurations fitted to are at the ends of what may be chosen."""
+        corners = self._space.corners()
+        ends = {corners.key(row) for row in range(len(corners))}
+        return {at for at, one in enumerate(self.state.fitted) if one.key in ends}
+
     def _identity(self) -> dict[str, Any]:
         from compress.latency.record import VERSION
 

@@ -63,7 +63,8 @@ def conclude(job: Job, analysis: Analysis, name: str, path: Path, base: LatencyM
 
     fitted, kept_out = job.scaled(job.state.fitted), job.scaled(job.state.held_out)
     job.calibration.fit(fitted)
-    wrong = set(outliers(job.calibration.predicted(choices_of(fitted)), _times(fitted)))
+    # Corners stay whatever they took: without them there would be configurations outside what was measured.
+    wrong = set(outliers(job.calibration.predicted(choices_of(fitted)), _times(fitted))) - job.corners
     if wrong:
         job.calibration.fit([one for at, one in enumerate(fitted) if at not in wrong])
     key = job.state.key
