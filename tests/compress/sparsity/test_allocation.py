@@ -73,7 +73,10 @@ def test_every_target_is_met_to_half_a_unit(
         unit = max(layer.macs / layer.weights for layer in report.layers)
     rounding = len(report.layers)  # the count of each layer is a whole number
     if report.note is None or "out of reach" not in report.note:
-        assert off <= rows * unit / 2 + (rounding if measure == "macs" else 1e-6)
+        allowed = rows * unit / 2 + (rounding if measure == "macs" else 1e-6)
+        # Layers keep a unit at least: less than a hundredth of the whole may be missing for that, and it is said.
+        floor = 0.01 * report.after.macs if report.note is not None and "keep only their least" in report.note else 0.0
+        assert off <= max(allowed, floor)
 
 
 def test_uniform_takes_the_same_share_of_every_layer(resnet20: Program) -> None:
