@@ -1,7 +1,7 @@
 """How often the gate is wrong, how often it is right, and how long it takes; beside the rules that others use.
 
     python benchmarks/gate.py                                     # everything; goes on where it was stopped
-    python benchmarks/gate.py --arms idle --trials 5 --same 10 --results /tmp/tried   # a first look
+    python benchmarks/gate.py --arms idle --trials 5 --same 10 --results runs/tried  # a first look
     python benchmarks/gate.py --table benchmarks/README.md        # from the records
 
 A residual network of 92 M multiply-accumulates (about 1 ms), its copies with a few more small convolutions
