@@ -20,7 +20,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from compress.errors import StudyError
 
@@ -30,6 +30,7 @@ JOURNAL = "journal://"
 TROUBLES = (StorageInternalError, SQLAlchemyError, OSError)
 """What a storage raises that cannot be reached for the moment."""
 _LOCK_SECONDS = 30
+_TRIES, _PAUSE = 10, 0.2
 _FORMS = "sqlite:///FILE, postgresql://USER@HOST/DATABASE, mysql://... or journal:///FILE"
 
 
@@ -82,7 +83,7 @@ def open_storage(url: str) -> Opened:
         _check_folder(file, shown)
         options = {"connect_args": {"timeout": _LOCK_SECONDS}}
     try:
-        storage = _Quick(url, engine_kwargs=options)
+        storage = _made(url, options)
     except (ImportError, NoSuchModuleError) as error:
         raise StudyError(
             f"the driver of {parsed.drivername} is not installed ({error})",
@@ -94,6 +95,18 @@ def open_storage(url: str) -> Opened:
     if file is not None:
         _quicken(storage)
     return Opened(optuna.storages.get_storage(storage), shown, file)
+
+
+def _made(url: str, options: dict[str, Any]) -> RDBStorage:
+    """Open a database, and make its tables; another worker that makes them at the same moment is no trouble."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return _Quick(url, engine_kwargs=options)
+        except SQLAlchemyError as error:
+            if not left or not (isinstance(error, IntegrityError) or "exist" in str(error)):
+                raise
+            time.sleep(_PAUSE)
+    raise AssertionError("unreachable")
 
 
 def _journal(file: Path) -> Opened:

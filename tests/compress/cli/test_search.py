@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import sqlalchemy
 
 import compress
 from compress.axes.analysis import analyse
@@ -69,7 +70,7 @@ def test_a_killed_search_goes_on_bit_for_bit(cli: Cli, net: Path, tmp_path: Path
 def _safely(folder: Path) -> list[Any]:
     try:
         return _points(folder)
-    except (KeyError, optuna.exceptions.StorageInternalError):
+    except (KeyError, optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError):
         return []  # the study is being made
 
 

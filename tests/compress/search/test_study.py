@@ -40,6 +40,23 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(url: str, t
     assert other.points() != whole.points()
 
 
+def test_workers_that_begin_at_the_same_moment_all_open_the_storage(url: str) -> None:
+    troubles: list[Exception] = []
+
+    def begin() -> None:
+        try:
+            open_storage(url)
+        except Exception as error:  # noqa: BLE001 - a thread's exception would be lost
+            troubles.append(error)
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+
+
 def test_a_trial_in_hand_when_the_worker_stops_is_drawn_again(url: str, tmp_path: Path) -> None:
     whole = Worker(f"sqlite:///{tmp_path / 'whole.db'}")
     whole.run(TRIALS)
