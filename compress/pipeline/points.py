@@ -45,7 +45,7 @@ def of_profiles(profiles: Sequence[Profile]) -> list[Point]:
     from deploy.report import Point
 
     missing = {"accuracy": "compress profile measures no accuracy; compress report --data does", "macs": NO_NETWORK}
-    return [Point(**_measured(profile), name=profile.file.name, missing=missing) for profile in profiles]
+    return [Point(**as_measured(profile), name=profile.file.name, missing=missing) for profile in profiles]
 
 
 def configuration(program: Program | None, precision: str | None) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _point(
         missing["accuracy"] = NO_ACCURACY if metrics is None else f"the metric is not {METRIC}"
     if reason:
         missing["latency"] = reason
-    measured = _measured(profile) if profile else {"file": evidence.onnx.name, "size": evidence.onnx.stat().st_size}
+    measured = as_measured(profile) if profile else {"file": evidence.onnx.name, "size": evidence.onnx.stat().st_size}
     return Point(
         **measured,
         name=evidence.onnx.name,
@@ -99,7 +99,8 @@ def _point(
     )
 
 
-def _measured(profile: Profile) -> dict[str, Any]:
+def as_measured(profile: Profile) -> dict[str, Any]:
+    """Return what a point says of the measurement of its file."""
     return {
         "file": profile.file.name,
         "sha256": profile.file.sha256,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compress.pipeline.points import as_measured
 from compress.pipeline.report import Screen, now, write
 from compress.pipeline.search_finals import DENSE_ONNX, PROFILES, Final, dense_accuracy
 from compress.pipeline.search_request import FRONT, SearchRequest
@@ -98,7 +99,7 @@ def _points(
     for final in finals:
         profile = known.get(final.deployed)
         accuracy = final.accuracy.get("top1")
-        measured = _measured(profile) if profile else {"file": final.deployed}
+        measured = as_measured(profile) if profile else {"file": final.deployed}
         reasons = {} if profile else {"latency": final.why or "not measured"}
         if accuracy is None:
             reasons["accuracy"] = "no data was given"
@@ -129,7 +130,7 @@ def _whole(profile: Profile, front: Front, accuracy: float | None) -> Point:
     if accuracy is None:
         missing["accuracy"] = "no data was given"
     return Point(
-        **_measured(profile),
+        **as_measured(profile),
         name="whole network",
         role="baseline",
         accuracy=accuracy,
@@ -137,17 +138,6 @@ def _whole(profile: Profile, front: Front, accuracy: float | None) -> Point:
         data=front.settings.get("data") if accuracy is not None else None,
         missing=missing,
     )
-
-
-def _measured(profile: Profile) -> dict[str, Any]:
-    return {
-        "file": profile.file.name,
-        "sha256": profile.file.sha256,
-        "size": profile.file.size,
-        "target": profile.target,
-        "latency": profile.p50,
-        "conditions": profile.conditions,
-    }
 
 
 def _profiles(folder: Path) -> list[Profile]:
