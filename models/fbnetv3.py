@@ -34,12 +34,16 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Member:
-    """One of the family: pixels of its pictures, channels of its stem, its stages, expansion before its head."""
+    """One of the family: pixels of its pictures, channels of its stem, its stages, expansion before its head, features
+    that its classifier reads, ``stride`` of its stem.
+    """
 
     pixels: int
     stem: int
     stages: tuple[Blocks, ...]
     head: int = 6
+    features: int = HEAD
+    stride: int = 2
 
 
 def _a_or_b(pixels: int) -> Member:
@@ -220,7 +224,7 @@ class FBNetV3(nn.Module):
     def __init__(self, member: Member, num_classes: int, in_channels: int) -> None:
         super().__init__()
         channels = member.stem
-        self.stem = _normed(in_channels, channels, 3, stride=2)
+        self.stem = _normed(in_channels, channels, 3, member.stride)
         blocks: list[nn.Module] = []
         for stage in member.stages:
             for number in range(stage.count):
@@ -228,8 +232,8 @@ class FBNetV3(nn.Module):
                 channels = stage.channels
         self.blocks = nn.Sequential(*blocks)
         self.last = _normed(channels, channels * member.head, 1)
-        self.head = nn.Linear(channels * member.head, HEAD, bias=False)
-        self.classifier = nn.Linear(HEAD, num_classes)
+        self.head = nn.Linear(channels * member.head, member.features, bias=False)
+        self.classifier = nn.Linear(member.features, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")

@@ -65,7 +65,7 @@ _DIGITS_MEAN, _DIGITS_STD = (0.3053,), (0.3760,)
 
 @cache
 def _entries() -> dict[str, _Entry]:
-    from models import cifar_mobilenetv2, cifar_resnet, digitsnet, fbnetv3, mobilenetv1
+    from models import cifar_mobilenetv2, cifar_resnet, digitsnet, fbnetv3, fbnetv3_small, mobilenetv1
 
     entries = {
         f"resnet{depth}": _Entry(partial(cifar_resnet.resnet, depth), (3, 32, 32), _IMAGENET_MEAN, _IMAGENET_STD)
@@ -76,6 +76,18 @@ def _entries() -> dict[str, _Entry]:
             partial(fbnetv3.fbnetv3, name), (3, member.pixels, member.pixels), _IMAGENET_MEAN, _IMAGENET_STD
         )
         for name, member in fbnetv3.FAMILY.items()
+    }
+    entries |= {
+        f"fbnetv3_mini_{name}": _Entry(
+            partial(fbnetv3_small.fbnetv3_mini, name), (3, 32, 32), _IMAGENET_MEAN, _IMAGENET_STD
+        )
+        for name in fbnetv3_small.MINI
+    }
+    entries |= {
+        f"fbnetv3_digits_{name}": _Entry(
+            partial(fbnetv3_small.fbnetv3_digits, name), (1, 8, 8), _DIGITS_MEAN, _DIGITS_STD
+        )
+        for name in fbnetv3_small.DIGITS
     }
     return entries | {
         "digitsnet": _Entry(digitsnet.digitsnet, (1, 8, 8), _DIGITS_MEAN, _DIGITS_STD),
