@@ -72,13 +72,13 @@ def masking_options(function: Decorated) -> Decorated:
             "--dense",
             multiple=True,
             metavar="PATTERN",
-            help="Layers without zeros, beside stem, depthwise and last layers; repeatable.",
+            help="Layers without zeros, beside stem, depthwise, squeeze-and-excite and last layers; repeatable.",
         ),
         click.option(
             "--mask",
             multiple=True,
             metavar="PATTERN",
-            help="Layers to be masked although they are stem, depthwise or last; repeatable.",
+            help="Layers to be masked although they are stem, depthwise, squeeze-and-excite or last; repeatable.",
         ),
     ]
     for decorator in reversed(decorators):

@@ -13,9 +13,10 @@ from compress.counting import CONVOLUTIONS, LINEAR, TRANSPOSED, layer_name, node
 from compress.errors import PlanError
 from compress.program import Program
 from compress.shapes import Shapes, shapes_of
+from compress.sparsity.excitation import squeeze_and_excite
 from compress.sparsity.layout import Layout
 
-STEM, DEPTHWISE, LAST = "stem", "depthwise", "last layer"
+STEM, DEPTHWISE, SQUEEZE, LAST = "stem", "depthwise", "squeeze-and-excite", "last layer"
 _GROUPS_AT = 6  # the position of ``groups`` among the arguments of convolutions, transposed ones too
 
 
@@ -27,8 +28,8 @@ class MaskableLayer:
         name: as reports call it; ``weight``: the parameter's name.
         shape: of the weight.
         macs: multiply-accumulates of all its calls at batch 1.
-        part: ``stem`` (a convolution that reads the network's input), ``depthwise``, ``last layer`` (the last before
-            an output) or None: the first three stay dense unless asked for.
+        part: ``stem`` (a convolution that reads the network's input), ``depthwise``, ``squeeze-and-excite``,
+            ``last layer`` (the last before an output) or None: the others stay dense unless asked for.
     """
 
     name: str
@@ -59,7 +60,7 @@ def maskable_layers(program: Program) -> list[MaskableLayer]:
         owner = program.tied.get(weight, weight) if weight is not None else None
         if owner in parameters and owner not in read_otherwise and tensors[owner].ndim >= 2:
             nodes.setdefault(owner, []).append(node)
-    stems, last = _stems(graph, shapes), _last(graph)
+    kinds = {STEM: _stems(graph, shapes), LAST: _last(graph), SQUEEZE: squeeze_and_excite(graph, shapes)}
     found = []
     for weight, calls in nodes.items():
         layouts = {_layout(node) for node in calls}
@@ -67,7 +68,7 @@ def maskable_layers(program: Program) -> list[MaskableLayer]:
             continue
         layout = layouts.pop()
         shape = tuple(tensors[weight].shape)
-        part = STEM if stems.intersection(calls) else LAST if last.intersection(calls) else None
+        part = next((kind for kind, members in kinds.items() if members.intersection(calls)), None)
         found.append(
             MaskableLayer(
                 name=layer_name(calls[0]),
@@ -83,11 +84,11 @@ def maskable_layers(program: Program) -> list[MaskableLayer]:
 
 
 def select(layers: Sequence[MaskableLayer], dense: Iterable[str] = (), mask: Iterable[str] = ()) -> Selection:
-    """Choose the layers to be masked: all but stem, depthwise and last ones, less ``dense``, and those of ``mask``.
+    """Choose the layers to be masked: those that are no ``part``, less ``dense``, and those of ``mask``.
 
     Args:
         dense: patterns of layer names that stay dense.
-        mask: patterns of layer names that are masked although they are stem, depthwise or last.
+        mask: patterns of layer names that are masked although they are stem, depthwise, squeeze-and-excite or last.
 
     Raises:
         PlanError: a pattern matches no layer, a layer matches both, or no layer is left.

@@ -60,7 +60,7 @@ def sparsify(
             (:mod:`compress.sparsity.criteria`).
         allocation: ``uniform``, ``global``, ``erk`` or ``macs`` (:mod:`compress.sparsity.allocation`).
         dense: patterns of layer names that stay dense, beside what stays dense by itself: stems (convolutions that
-            read an input), depthwise convolutions and the last layer.
+            read an input), depthwise convolutions, squeeze-and-excite layers and the last layer.
         mask: patterns of layer names that are masked although they would stay dense by themselves.
         least: share of its units that every layer keeps at least, and never less than one.
         data: a data source, or an iterable of ``(inputs, target)`` with ``inputs`` a tuple of tensors.

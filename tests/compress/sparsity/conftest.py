@@ -21,3 +21,17 @@ def resnet20() -> Program:
     """Shared: whoever changes it takes a copy."""
     torch.manual_seed(0)
     return create("models:resnet20")
+
+
+@pytest.fixture(scope="session")
+def mini() -> Program:
+    """The largest of the small FBNetV3 members, with random weights. Shared: whoever changes it takes a copy."""
+    torch.manual_seed(0)
+    return create("models:fbnetv3_mini_d")
+
+
+@pytest.fixture(scope="session")
+def fbnetv3_a() -> Program:
+    """FBNetV3-A with random weights. Shared: whoever changes it takes a copy."""
+    torch.manual_seed(0)
+    return create("models:fbnetv3_a")
