@@ -1,4 +1,7 @@
-"""Which weights of an ONNX graph are in the pattern 2:4, which TensorRT's sparse kernels take."""
+"""Which weights of an ONNX graph are in the pattern 2:4, which TensorRT's sparse kernels take.
+
+TensorRT's guide asks it of weights whose input channels are a multiple of four: two zeros or more in every four.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,13 @@ _MANY = 0.4
 
 @dataclass
 class TwoFour:
-    """The layers with constant weights by name: those in the pattern, and those that have many zeros and are not."""
+    """The layers with constant weights by name: those in the pattern, those that have many zeros and are not, and those
+    that cannot be, with the reason.
+    """
 
     fitting: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
     layers: int = 0
 
     def text(self, *, has_flag: bool, precision: str) -> str | None:
@@ -52,7 +58,9 @@ def examine(proto: onnx.ModelProto) -> TwoFour:
             continue
         found.layers += 1
         name = node.name or str(node.outputs[0].name)
-        if is_two_four(array, axis):
+        if array.shape[axis] % GROUP:
+            found.skipped[name] = f"{array.shape[axis]} inputs are no multiple of four"
+        elif is_two_four(array, axis):
             found.fitting.append(name)
         elif np.count_nonzero(array) <= (1 - _MANY) * array.size:
             found.others.append(name)

@@ -1,4 +1,4 @@
-"""Finds squeeze-and-excite layers (Hu et al. 2018, Squeeze-and-Excitation Networks) in a graph, whatever they are called.
+"""Finds squeeze-and-excite layers (Hu et al. 2018, Squeeze-and-Excitation Networks) in a graph, by what they compute.
 
 They compute with one value for each channel, from a pooled map on, and what they come to is multiplied with a map.
 """

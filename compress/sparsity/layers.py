@@ -15,6 +15,7 @@ from compress.program import Program
 from compress.shapes import Shapes, shapes_of
 from compress.sparsity.excitation import squeeze_and_excite
 from compress.sparsity.layout import Layout
+from compress.sparsity.patterns import Pattern
 
 STEM, DEPTHWISE, SQUEEZE, LAST = "stem", "depthwise", "squeeze-and-excite", "last layer"
 _GROUPS_AT = 6  # the position of ``groups`` among the arguments of convolutions, transposed ones too
@@ -83,12 +84,19 @@ def maskable_layers(program: Program) -> list[MaskableLayer]:
     return found
 
 
-def select(layers: Sequence[MaskableLayer], dense: Iterable[str] = (), mask: Iterable[str] = ()) -> Selection:
+def select(
+    layers: Sequence[MaskableLayer],
+    dense: Iterable[str] = (),
+    mask: Iterable[str] = (),
+    pattern: Pattern | None = None,
+) -> Selection:
     """Choose the layers to be masked: those that are no ``part``, less ``dense``, and those of ``mask``.
 
     Args:
         dense: patterns of layer names that stay dense.
-        mask: patterns of layer names that are masked although they are stem, depthwise, squeeze-and-excite or last.
+        mask: patterns of layer names that are masked although they are stem, depthwise, squeeze-and-excite or last,
+            or do not fit the pattern.
+        pattern: of the zeros; layers that it says it does not fit stay dense, too.
 
     Raises:
         PlanError: a pattern matches no layer, a layer matches both, or no layer is left.
@@ -100,7 +108,7 @@ def select(layers: Sequence[MaskableLayer], dense: Iterable[str] = (), mask: Ite
             f"{both[0]} is to stay dense ({left_out[both[0]]}) and to be masked ({taken[both[0]]})",
             hint="leave one of the two out",
         )
-    reasons = {layer.name: layer.part for layer in layers if layer.part is not None and layer.name not in taken}
+    reasons = {layer.name: why for layer in layers if (why := _why_dense(layer, pattern)) and layer.name not in taken}
     reasons |= left_out
     chosen = tuple(layer for layer in layers if layer.name not in reasons)
     if not chosen:
@@ -111,6 +119,14 @@ def select(layers: Sequence[MaskableLayer], dense: Iterable[str] = (), mask: Ite
             else None,
         )
     return Selection(chosen, reasons)
+
+
+def _why_dense(layer: MaskableLayer, pattern: Pattern | None) -> str | None:
+    """The reason why a layer stays dense by itself, if it does."""
+    if layer.part is not None or pattern is None:
+        return layer.part
+    inputs = layer.shape[0] // layer.layout.groups if layer.layout.transposed else layer.shape[1]
+    return pattern.unfit(inputs)
 
 
 def _matched(layers: Sequence[MaskableLayer], patterns: Iterable[str], option: str) -> dict[str, str]:

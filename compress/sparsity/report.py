@@ -57,13 +57,19 @@ class SparsityReport:
         return self.zeros / self.weights if self.weights else 0.0
 
     @property
+    def masked_macs(self) -> int:
+        """MACs of the masked layers, after slicing: what zeros could save at most."""
+        return sum(layer.macs for layer in self.layers if layer.pattern is not None)
+
+    @property
     def achieved(self) -> str:
         """What was reached, in words."""
         masked = [layer for layer in self.layers if layer.pattern is not None]
         dense = len(self.layers) - len(masked)
         return (
             f"{100 * self.sparsity:.2f} % zeros among the {self.weights} weights of {len(masked)} layers"
-            f"{f' ({dense} stay dense)' if dense else ''}; counting zeros as removed, "
+            f"{f' ({dense} stay dense)' if dense else ''}, which do "
+            f"{100 * self.masked_macs / max(self.after.macs, 1):.2f} % of the MACs; counting zeros as removed, "
             f"{100 * self.after.nonzero_macs / max(self.after.macs, 1):.2f} % of the MACs and "
             f"{100 * self.after.nonzero_params / max(self.after.params, 1):.2f} % of the parameters are left"
         )
@@ -77,6 +83,7 @@ class SparsityReport:
             "sparsity": self.sparsity,
             "weights": self.weights,
             "zeros": self.zeros,
+            "masked_macs": self.masked_macs,
             "before": self.before.summary(),
             "after": self.after.summary(),
             "layers": [asdict(layer) | {"sparsity": layer.sparsity} for layer in self.layers],

@@ -101,7 +101,7 @@ def sparsify_as(
 
 def selected(program: Program, request: SparsityRequest) -> Selection:
     """The layers that ``request`` masks. Raises as :func:`compress.sparsity.layers.select`."""
-    return select(maskable_layers(program), request.dense, request.mask)
+    return select(maskable_layers(program), request.dense, request.mask, request.shape)
 
 
 def begun(program: Program, selection: Selection, request: SparsityRequest) -> Chooser:

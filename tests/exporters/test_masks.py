@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -94,3 +95,34 @@ def test_an_eager_module_of_a_masked_network_has_its_zeros() -> None:
     state = compress.eager_module(masked).state_dict()
     for name, mask in masked.masks.items():
         assert torch.equal(state[name] == 0, ~mask.kept)
+
+
+def test_masks_of_a_compact_network_hold_from_training_to_the_runtime(tmp_path: Path) -> None:
+    """FB-5: zeros stay under momentum and weight decay, in a state dict, in the file, which computes the same."""
+    torch.manual_seed(0)
+    program = create("models:fbnetv3_mini_a")
+    program = compress.sparsify(program, "macs=0.6", allocation="global", mask=["*.squeeze.*"]).program
+    module = program.module(training=True)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=0.1)
+    for step in range(3):
+        loss = module(*program.example_inputs(batch=8, seed=step)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    masks = program.masks
+    assert all(torch.equal(program.tensors[name] == 0, ~mask.kept) for name, mask in masks.items())
+    torch.save(program.state_dict(), tmp_path / "state.pt")
+    program.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    program.save(tmp_path / "net.pt2")
+    again = compress.load(tmp_path / "net.pt2")
+    assert all(torch.equal(again.masks[name].kept, mask.kept) for name, mask in masks.items())
+    exporters.to_onnx(again, tmp_path / "net.onnx")
+    weights = weights_by_layer(tmp_path / "net.onnx")
+    for name, mask in masks.items():
+        assert np.count_nonzero(weights[name.removesuffix(".weight")] == 0) == mask.zeros
+    inputs = again.example_inputs(batch=4, seed=9)
+    with torch.inference_mode():
+        wanted = again.module()(*inputs)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: inputs[0].numpy()})
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4, rtol=0)

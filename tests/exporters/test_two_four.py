@@ -77,6 +77,22 @@ def test_layers_are_told_apart() -> None:
     assert "no flag" in str(found.text(has_flag=False, precision="fp16"))
 
 
+def test_inputs_that_are_no_multiple_of_four_are_skipped_with_the_reason() -> None:
+    """FB-8: a depthwise convolution has one input for each output, which is no pattern."""
+    constants = {"A": np.ones((8, 1, 3, 3), np.float32), "B": two_four((6, 8, 1, 1), 1), "C": np.zeros((4, 6, 1, 1))}
+    nodes = [
+        helper.make_node("Conv", ["X", "A"], ["1"], name="depthwise", group=8),
+        helper.make_node("Conv", ["1", "B"], ["2"], name="first"),
+        helper.make_node("Conv", ["2", "C"], ["Y"], name="six"),
+    ]
+    constants["C"] = constants["C"].astype(np.float32)
+    found = examine(onnx.shape_inference.infer_shapes(model(nodes, constants, {"X": ("n", 8, 16, 16)})))
+    assert (found.fitting, found.others, found.layers) == (["first"], [], 3)
+    assert found.skipped == {
+        "depthwise": "1 inputs are no multiple of four", "six": "6 inputs are no multiple of four"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("dense", [False, True])
 def test_the_engine_is_built_with_the_flag_where_there_is_such_a_weight(dense: bool, tmp_path: Path) -> None:
     try:

@@ -211,7 +211,8 @@ def test_list_models() -> None:
     assert models.list_models("models:*") == [
         "models:cifar_mobilenetv2",
         "models:digitsnet",
-        *(f"models:fbnetv3_{name}" for name in ("a", "a0", "b", "c", "d", "e", "f", "g")),
+        *(f"models:fbnetv3_{name}" for name in ("a", "a0", "b", "c", "d", "digits_a", "digits_b", "digits_c")),
+        *(f"models:fbnetv3_{name}" for name in ("digits_d", "e", "f", "g", "mini_a", "mini_b", "mini_c", "mini_d")),
         "models:mobilenetv1",
         *sorted(f"models:resnet{6 * n + 2}" for n in range(1, 19)),
     ]

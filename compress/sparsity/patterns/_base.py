@@ -19,6 +19,11 @@ class Pattern(ABC):
     name: ClassVar[str]
     whole: ClassVar[bool] = False
 
+    def unfit(self, inputs: int) -> str | None:
+        """Why a layer with so many inputs (of a group) stays dense unless asked for. None by default: it does not."""
+        del inputs
+        return None
+
     @abstractmethod
     def sums(self, elements: torch.Tensor) -> torch.Tensor:
         """Return the sum over the elements of each unit; an incomplete unit sums over what there is of it."""

@@ -15,12 +15,15 @@ _FOUR, _TWO = 4, 2
 
 
 class TwoOfFour(Pattern):
-    """Every element is a unit, and the two best of each four input channels stay; an incomplete last four keeps two,
-    too.
+    """Every element is a unit, and the two best of each four input channels stay. Layers whose inputs are no multiple
+    of four stay dense by themselves; where one is masked all the same, an incomplete last four keeps two, too.
     """
 
     name: ClassVar[str] = "2:4"
     whole: ClassVar[bool] = True
+
+    def unfit(self, inputs: int) -> str | None:
+        return None if inputs % _FOUR == 0 else f"{inputs} inputs are no multiple of four"
 
     def sums(self, elements: torch.Tensor) -> torch.Tensor:
         return elements

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -132,3 +134,72 @@ def test_a_floor_is_kept_and_said(digitsnet: Program) -> None:
 def test_an_unknown_allocation_is_refused(digitsnet: Program) -> None:
     with pytest.raises(PlanError, match="no allocation 'best'; choose one of uniform, global, erk, macs"):
         compress.sparsify(digitsnet, 0.5, allocation="best")
+
+
+@pytest.mark.parametrize("share", [0.7, 0.45])
+def test_uniform_sparsity_has_a_closed_form_for_a_macs_target(mini: Program, share: float) -> None:
+    """FB-3: one sparsity for all, (MACs of the whole - target) / MACs of what is masked; exact to a weight a layer."""
+    report = compress.sparsify(mini, f"macs={share}").report
+    masked = [layer for layer in report.layers if layer.pattern is not None]
+    macs = sum(layer.macs for layer in masked)
+    worth = sum(layer.macs / layer.weights for layer in masked)  # of one weight a layer
+    wanted = (1 - share) * report.after.macs / macs
+    assert max((layer.zeros - 1) / layer.weights for layer in masked) < wanted + worth / macs
+    assert min((layer.zeros + 1) / layer.weights for layer in masked) > wanted - worth / macs
+    assert worth / macs < 1e-3
+    rounding = len(report.layers)  # the count of each layer is a whole number
+    assert abs(report.after.nonzero_macs - share * report.after.macs) <= worth + rounding
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "global"])
+def test_fewer_macs_are_more_zeros_on_top_of_the_others(mini: Program, allocation: str) -> None:
+    """FB-3: a target is met within half a percent, and whatever it is, lower ones zero more."""
+    shares = (0.9, 0.7, 0.4, 0.2)
+    results = [compress.sparsify(mini, f"macs={share}", allocation=allocation) for share in shares]
+    for share, result in zip(shares, results, strict=True):
+        assert result.report.after.nonzero_macs / result.report.after.macs == pytest.approx(share, rel=0.005)
+    for more, fewer in itertools.pairwise(results):
+        assert all(not (mask.kept & ~more.masks[name].kept).any() for name, mask in fewer.masks.items())
+
+
+def test_global_is_uniform_where_layers_are_alike() -> None:
+    """FB-3: the same magnitudes in every layer, and as many MACs for each weight."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), *(nn.Conv2d(8, 8, 1, bias=False) for _ in range(3)), nn.Conv2d(8, 4, 1))
+    values = torch.linspace(0.1, 1.0, 64)
+    program = compress.capture(net, (torch.randn(2, 3, 6, 6),))
+    with torch.no_grad():
+        for name in ("1.weight", "2.weight", "3.weight"):
+            drawn = values[torch.randperm(64)] * torch.randn(64).sign()
+            program.tensors[name].copy_(drawn.reshape(8, 8, 1, 1))
+    whole, inner = program.count().macs, 3 * 64 * 36
+    for zeros in (7, 32, 50):
+        share = 1 - zeros / 64 * inner / whole
+        one, other = (
+            compress.sparsify(program, f"macs={share}", allocation=name).masks for name in ("uniform", "global")
+        )
+        assert len(one) == 3
+        assert all(mask.zeros == zeros and torch.equal(mask.kept, other[name].kept) for name, mask in one.items())
+
+
+@pytest.mark.parametrize(("network", "share"), [("mini", 0.25), pytest.param("fbnetv3_a", 0.5, marks=pytest.mark.slow)])
+def test_many_of_the_weights_may_cost_hardly_any_macs(
+    network: str, share: float, request: pytest.FixtureRequest
+) -> None:
+    """FB-4: the last two layers of FBNetV3-A hold half of its weights and do 1.4 % of its MACs (a quarter and 1.2 % of
+    the small member's).
+    """
+    program: Program = request.getfixturevalue(network).copy()
+    with torch.no_grad():
+        for name in ("head.weight", "classifier.weight"):
+            program.tensors[name].mul_(0.01)
+    report = compress.sparsify(program, share, allocation="global", mask=["classifier"]).report
+    assert report.sparsity == pytest.approx(share, abs=1e-4)
+    assert 0.98 < report.after.nonzero_macs / report.after.macs < 0.995
+    found = re.search(r"([\d.]+) % zeros among .* ([\d.]+) % of the MACs and", report.achieved)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(100 * share, abs=0.01)
+    assert float(found[2]) == pytest.approx(100 * report.after.nonzero_macs / report.after.macs, abs=0.01)
+    by_macs = compress.sparsify(program, f"macs={1 - share}", allocation="global", mask=["classifier"]).report
+    assert by_macs.after.nonzero_macs / by_macs.after.macs == pytest.approx(1 - share, abs=1e-4)
+    assert by_macs.sparsity > share + 0.15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import compress
 from compress import Program
@@ -103,3 +104,27 @@ def test_channels_without_any_weight_left_are_counted(digitsnet: Program) -> Non
         program.tensors["stage1.conv1.weight"][3] *= 1e-6
     note = compress.sparsify(program, 0.5).report.note
     assert note == "output channels with no weight left, which give a constant: 1"
+
+
+def test_two_of_four_skips_inputs_that_are_no_multiple_of_four_and_says_what_is_left(mini: Program) -> None:
+    """FB-8: exactly two of every four inputs stay, other layers are skipped with a reason, eligible MACs are told."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 6, 3), nn.Conv2d(6, 12, 1), nn.Conv2d(12, 8, 1, groups=2))
+    odd = compress.capture(nn.Sequential(*net, nn.Conv2d(8, 5, 1)), (torch.randn(2, 3, 9, 9),))
+    report = compress.sparsify(odd, pattern="2:4").report
+    reasons = {layer.name: layer.reason for layer in report.layers}
+    assert reasons == {
+        "0": "stem", "1": None, "2": "6 inputs are no multiple of four", "3": "6 inputs are no multiple of four",
+        "4": "last layer",
+    }  # fmt: skip
+    assert set(compress.sparsify(odd, pattern="2:4", mask=["2"]).masks) == {"1.weight", "2.weight"}
+    result = compress.sparsify(mini, pattern="2:4")
+    for name, mask in result.masks.items():
+        fours = mask.kept.transpose(0, 1).unflatten(0, (-1, 4))
+        assert (fours.sum(dim=1) == 2).all(), name
+        assert torch.equal(result.program.tensors[name] != 0, mask.kept)
+    eligible = sum(layer.macs for layer in result.report.layers if layer.pattern == "2:4")
+    report = result.report
+    assert report.masked_macs == report.to_json()["masked_macs"] == eligible
+    assert report.before.macs - report.after.nonzero_macs == pytest.approx(eligible / 2, abs=len(report.layers))
+    assert f"which do {100 * eligible / report.after.macs:.2f} % of the MACs" in report.achieved
