@@ -11,6 +11,7 @@ import models
 from compress.axes.analysis import Analysis, analyse
 from compress.axes.surgery import remove
 from compress.errors import PlanError
+from compress.loading import create
 from compress.plan import Kept, Plan
 from compress.search.spaces.ratios import best_band, buckets, held_out, log_ratios
 from compress.search.spaces.refining import Refined
@@ -127,3 +128,31 @@ def test_a_plan_keeps_the_most_important(analysis: Analysis, space: Space) -> No
     plan = space.plan(row, order, {})
     group = analysis.prunable[0]
     assert plan == Plan({group.name: Kept(group.width, tuple(range(group.width))[-3:], group.producers)}, settings={})
+
+
+@pytest.mark.parametrize("reference", ["models:resnet20", "models:fbnetv3_mini_a"])
+def test_slicing_away_what_is_zero_changes_nothing(reference: str) -> None:
+    """NPS-3: weights, factors and shifts of batch norm that are zero, in residual and depthwise groups, too."""
+    torch.manual_seed(0)
+    program = create(reference)
+    inputs = program.example_inputs(batch=4, seed=0)
+    with torch.no_grad():
+        for name, tensor in program.tensors.items():
+            if name.endswith("running_mean") or (tensor.ndim == 1 and not name.endswith("running_var")):
+                tensor.normal_()
+        before = program.module()(*inputs)
+        found = analyse(program)
+        random = np.random.default_rng(0)
+        kept = {}
+        for group in found.prunable:
+            gone = random.choice(group.width, max(1, group.width // 3), replace=False)
+            for member in group.members:
+                if member.produced and not member.tensor.endswith(("running_mean", "running_var")):
+                    at = torch.from_numpy(member.indices[gone].reshape(-1))
+                    program.tensors[member.tensor].index_fill_(member.dim, at, 0.0)
+            stay = tuple(sorted({*range(group.width)} - {int(one) for one in gone}))
+            kept[group.name] = Kept(group.width, stay, group.producers)
+        masked = program.module()(*inputs)
+        cut = remove(analyse(program), Plan(kept, settings={}).validated(found)).module()(*inputs)
+    assert not torch.allclose(masked, before, rtol=0.01)
+    assert float((cut - masked).abs().max()) <= 1e-5 * float(masked.abs().max())
