@@ -222,6 +222,9 @@ def table(figures: Row) -> str:
     for arm, words in ARMS.items():
         cells = [_cell([row for row in rows if (row["arm"], row["budget"]) == (arm, member)]) for member in MEMBERS]
         lines.append(f"| {words} | {' | '.join(cells)} |")
+    lines.append(
+        f"| MACs of what was searched for, zeros removed | {' | '.join(_found(rows, one) for one in MEMBERS)} |"
+    )
     lines += ["", "| hypervolume with the family's own models | each seed | mean |", "|---|---|---|"]
     for arm, values in figures["worth"].items():
         if values:
@@ -244,6 +247,11 @@ def _cell(found: list[Row]) -> str:
     return f"{mean(values):.2f} ({', '.join(f'{value:.2f}' for value in values)})" if values else ""
 
 
+def _found(rows: list[Row], member: str) -> str:
+    values = [row["nonzero_macs"] / 1e6 for row in rows if (row["arm"], row["budget"]) == ("joint", member)]
+    return ", ".join(f"{value:.2f} M" for value in values)
+
+
 def _claim(spent: Row) -> list[str]:
     """What pruning takes over what the search and its final models take, for equally many models."""
     joint = spent["joint"]
@@ -264,15 +272,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("runs/compact"))
     parser.add_argument("--table", action="store_true", help="print what there is, run nothing")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--train", type=int, default=800, help="training images of each class")
+    parser.add_argument("--train", type=int, default=500, help="training images of each class")
     parser.add_argument("--held-out", type=int, default=100, help="of each class, to judge epochs and candidates by")
     parser.add_argument("--test", type=int, default=500, help="test images of each class")
     parser.add_argument("--epochs", type=int, default=6, help="of parents, and again of what is made of them")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=0.05, help="from nothing")
     parser.add_argument("--tuning-lr", type=float, default=0.02, help="of pruned networks")
-    parser.add_argument("--supernet-epochs", type=float, default=6.0)
-    parser.add_argument("--trials", type=int, default=128)
+    parser.add_argument("--supernet-epochs", type=float, default=5.0)
+    parser.add_argument("--trials", type=int, default=96)
     parser.add_argument("--population", type=int, default=16)
     parser.add_argument("--eval-samples", type=int, default=500)
     return parser.parse_args()
