@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 import compress
+import models
+from compress.errors import UnavailableError
+from compress.loading import create
+from exporters import _tensorrt
 from tests.compress.cli.calling import Cli
 
 
@@ -115,6 +120,47 @@ def test_training_keeps_and_grows_zeros_and_says_so(cli: Cli, net: Path) -> None
     shown = cli("inspect", "more.pt2")
     assert "70.0 % of the weights of 8 masked layers are zero" in shown.out
     assert "2x1" in shown.out
+
+
+def test_a_compact_network_is_pruned_to_macs_while_it_trains_and_exported(cli: Cli, tmp_path: Path) -> None:
+    """What stays dense by itself can be changed, and both figures are shown: by count and by MACs."""
+    torch.manual_seed(0)
+    create("models:fbnetv3_digits_b").save(tmp_path / "net.pt2")
+    asked = ("prune", "net.pt2", "--sparsity", "macs=0.6", "--sparsity-allocation", "global")
+    plain = cli(*asked, "--dry-run")
+    assert plain.code == 0, plain.err
+    assert re.search(r"blocks\.0\.squeeze\.expand .* dense .* squeeze-and-excite", plain.out)
+    assert re.search(r"[\d.]+ % zeros among .* counting zeros as removed, 60\.\d\d % of the MACs and", plain.out)
+    changed = ("--mask", "*.squeeze.*", "--mask", "*.depthwise.0", "--mask", "stem.0", "--dense", "head")
+    trained = ("--sparsity-schedule", "cubic", "--data", "digits", "--epochs", 1)
+    ended = cli(*asked, *changed, *trained, "-o", "small.pt2", "--json")
+    assert ended.code == 0, ended.err
+    found = ended.data["sparsity"]
+    assert found["after"]["nonzero_macs"] / found["after"]["macs"] == pytest.approx(0.6, abs=0.002)
+    reasons = {layer["name"]: layer["reason"] for layer in found["layers"] if layer["reason"]}
+    assert reasons == {"head": "--dense head", "classifier": "last layer"}
+    masks = compress.load("small.pt2").masks
+    assert sum(mask.zeros for mask in masks.values()) == found["zeros"]
+    exported = cli("export", "small.pt2", "--onnx", "-o", "out")
+    assert exported.code == 0, exported.err
+    assert "verified" in exported.out
+
+
+@pytest.mark.slow
+def test_fbnetv3_a_is_pruned_to_the_next_smaller_members_macs_exported_and_compiled(cli: Cli, tmp_path: Path) -> None:
+    try:
+        _tensorrt.find()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    torch.manual_seed(0)
+    torch.save(models.create("models:fbnetv3_a").state_dict(), tmp_path / "a.pt")
+    asked = ("--sparsity", "macs=0.613", "--sparsity-allocation", "macs")
+    assert cli("prune", "a.pt", *asked, "-o", "small.pt2").code == 0
+    assert compress.load("small.pt2").count().nonzero_macs == pytest.approx(0.613 * 355_514_328, rel=1e-4)
+    precision = ("--compute-capability", "8.6", "--precision", "fp16")
+    ended = cli("export", "small.pt2", "--onnx", "--trt", *precision, "-o", "out")
+    assert ended.code == 0, ended.err
+    assert "compiled ahead of time, not executed" in ended.out
 
 
 @pytest.mark.parametrize(
