@@ -1,4 +1,4 @@
-"""FBNetV3 has every published figure, to the last digit, by the rule that the publication counts with."""
+"""FB-1: FBNetV3 has every published figure, to the last digit, by the rule that the publication counts with."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ def test_has_the_published_figures_to_the_last_digit(name: str) -> None:
 
 
 def test_ordinary_padding_would_cost_more() -> None:
+    """FB-2; the sizes of the last maps are in :data:`COUNTED`."""
     ordinary = replace(FAMILY["a"], stages=tuple(replace(stage, padding=None) for stage in FAMILY["a"].stages))
     with torch.device("meta"):
         assert _Figures(FBNetV3(ordinary, 1000, 3), 224).macs == 407_508_576

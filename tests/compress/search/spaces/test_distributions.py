@@ -1,4 +1,4 @@
-"""Distributions of errors: hand examples, and properties that hold for all."""
+"""NPS-4: distributions of errors: hand examples, and properties that hold for all."""
 
 from __future__ import annotations
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
 import torch
 
 import compress
+import exporters
 import models
 from compress.axes.analysis import Analysis, analyse
 from compress.axes.surgery import remove
@@ -16,6 +21,7 @@ from compress.plan import Kept, Plan
 from compress.search.spaces.ratios import best_band, buckets, held_out, log_ratios
 from compress.search.spaces.refining import Refined
 from compress.search.spaces.space import TOLERANCE, Space, space_of
+from deploy.judging import macs
 
 REGIMES = (0.75, 0.5, 0.25)
 
@@ -33,6 +39,7 @@ def space(analysis: Analysis) -> Space:
 
 @pytest.mark.parametrize("share", REGIMES)
 def test_recipes_cost_what_their_regime_says_and_differ(space: Space, share: float) -> None:
+    """NPS-1, NPS-7."""
     rows = space.sample(share, 64, np.random.default_rng(0))
     assert (np.abs(space.macs(rows) - share) <= TOLERANCE).all()
     assert len({row.tobytes() for row in rows}) == 64
@@ -42,20 +49,38 @@ def test_recipes_cost_what_their_regime_says_and_differ(space: Space, share: flo
 
 
 @pytest.mark.parametrize("share", REGIMES)
-def test_formulas_count_what_the_cut_network_has(analysis: Analysis, space: Space, share: float) -> None:
+def test_formulas_count_what_the_cut_network_has(
+    analysis: Analysis, space: Space, share: float, tmp_path: Path
+) -> None:
+    """NPS-1: in the cut network, and once in the exported file, which has its batch norms folded."""
     (row,) = space.sample(share, 1, np.random.default_rng(1))
     order = [np.arange(group.width) for group in analysis.prunable]
     plan = space.plan(row, order, {"method": "spaces"})
-    count = remove(analysis, plan.validated(analysis)).count()
+    cut = remove(analysis, plan.validated(analysis))
+    count = cut.count()
     assert count.macs == round(float(space.sizes.cost("macs", row)[0]))
     assert count.params == round(float(space.sizes.cost("params", row)[0]))
+    if share == 0.5:
+        exporters.to_onnx(cut, tmp_path / "cut.onnx")
+        graph = onnx.load(tmp_path / "cut.onnx").graph
+        assert macs.count(tmp_path / "cut.onnx", {graph.input[0].name: "float32[1, 3, 32, 32]"}) == count.macs
+        weights = [tensor for tensor in graph.initializer if len(tensor.dims) > 1]
+        stored = sum(tensor.numel() for name, tensor in cut.tensors.items() if tensor.ndim > 1)
+        assert sum(math.prod(tensor.dims) for tensor in weights) == stored
 
 
 def test_scaling_all_widths_keeps_the_ratio_and_early_or_late_cuts_move_it(analysis: Analysis, space: Space) -> None:
+    """NPS-2."""
     full = space.sizes.full
     uniform = log_ratios(space, np.array([full * 3 // 4, full // 2]), "network")
     dense = log_ratios(space, full[None], "network")[0, 0]
     assert np.exp(np.abs(uniform[:, 0] - dense)).max() < 1.06  # the first and last layers do not shrink twice
+    inner = []
+    for measure in ("macs", "params"):
+        names, found = space.sizes.by_layer(measure, np.array([full, full * 3 // 4, full // 2]))
+        inner.append(found[:, [at for at, name in enumerate(names) if name.startswith("layer")]].sum(axis=1))
+    interior = inner[0] / inner[1]
+    assert 0 < np.abs(interior / interior[0] - 1).max() < 0.03
     early, late = full.copy(), full.copy()
     early[: len(full) // 3] //= 2
     late[-len(full) // 3 :] //= 2
