@@ -174,7 +174,10 @@ def _program(file: Path, program: Program, explained: Explanation) -> Sheet:
         share = sum(mask.zeros for mask in masks) / sum(mask.kept.numel() for mask in masks)
         lines += [
             ("sparsity", f"{percent(share)} of the weights of {len(masks)} masked layers are zero, and stay zero"),
-            ("MACs counting zeros", f"{amount(count.nonzero_macs)} (no measure of time)"),
+            (
+                "MACs counting zeros",
+                f"{amount(count.nonzero_macs)}, {percent(count.nonzero_macs / count.macs)} (no measure of time)",
+            ),
         ]
     recorded = info.metrics.get("accuracy", {})
     lines += [(f"accuracy ({stage})", metric(value)) for stage, value in recorded.items() if isinstance(value, dict)]

@@ -119,6 +119,8 @@ def test_training_keeps_and_grows_zeros_and_says_so(cli: Cli, net: Path) -> None
         assert not after.tensors[name][~mask.kept].any()
     shown = cli("inspect", "more.pt2")
     assert "70.0 % of the weights of 8 masked layers are zero" in shown.out
+    count = after.count()
+    assert f", {100 * count.nonzero_macs / count.macs:.1f} % (no measure of time)" in shown.out
     assert "2x1" in shown.out
 
 

@@ -24,7 +24,7 @@ from compress.training import config_of, finetune
 
 MEMBERS, SEEDS, EPOCHS = "abcd", 5, 12
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def test_pruned_members_are_no_worse_than_the_next_smaller_ones(tmp_path: Path) -> None:

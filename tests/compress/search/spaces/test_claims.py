@@ -25,7 +25,7 @@ from compress.training import config_of, finetune
 SEEDS, SHARE, RECIPES, REFINED, OF = 5, 0.5, 64, 24, 16
 SCHEDULE = Schedule(steps=46, batch_size=64, lr=0.02)  # two epochs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @dataclass(frozen=True)
