@@ -81,7 +81,11 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Costs from the lowest to the whole network's that the population is spread around.",
 )
-@click.option("--at-once", type=click.IntRange(min=1), default=1, show_default=True, help="Trials begun together.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(min=1),
+    help="Trials judged by one reading of the data. Default: 1 where all of it is kept in memory, else 8.",
+)
 @click.option(
     "--start",
     type=click.Choice(["checkpoint", "scratch"]),

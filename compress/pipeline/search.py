@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from compress.search.teaching import Lessons
 
 METHOD = "jcw"
+_BY_ONE_READING = 8
+"""Candidates judged by one reading of data that memory has no room for. They are lost together with their worker."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,8 @@ class _Job:
         """The search on them."""
         from compress.search.searching import Search
 
-        return Search(self.encoding, self.cost, examination.loss, batch=self.request.trials.at_once)
+        batch = self.request.trials.at_once or (1 if examination.is_kept else _BY_ONE_READING)
+        return Search(self.encoding, self.cost, examination.losses, batch=batch)
 
     def front(self, study: Study, search: Search, examination: Examination, throughput: Mapping[str, Any]) -> Front:
         """Sort out what the study has."""

@@ -51,7 +51,7 @@ class Trials:
     trials: int = 512
     population: int = 32
     targets: int = 4
-    at_once: int = 1
+    at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class SearchRequest:
 
     def _check_numbers(self) -> None:
         trials, net = self.trials, self.supernet
-        if trials.population < 2 or trials.trials < 1 or trials.targets < 2 or trials.at_once < 1:
+        if trials.population < 2 or trials.trials < 1 or trials.targets < 2 or (trials.at_once or 1) < 1:
             raise InputError(f"a search with these numbers makes no sense: {trials}")
         if not (math.isfinite(net.supernet_epochs) and net.supernet_epochs > 0) or net.eval_samples < 1:
             raise InputError("--supernet-epochs and --eval-samples are above 0")

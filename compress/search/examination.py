@@ -6,7 +6,7 @@ proxy is the mean cross entropy on held-out images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import torch
@@ -20,7 +20,7 @@ from compress.training.evaluation import to_device
 from compress.training.losses import CrossEntropy, Loss
 
 MEMORY = 2 << 30
-"""Bytes of batches that are kept; beyond it they are read anew for every candidate."""
+"""Bytes of batches that are kept; beyond it they are read anew. Of networks that are judged by one reading, too."""
 _STATISTICS = ("running_mean", "running_var")
 _PROBE = 2.0**20
 Reader = Callable[[], Iterator[Batch]]
@@ -53,36 +53,58 @@ class Examination:
         self._supernet, self._data, self._loss = supernet, data, loss or CrossEntropy()
         self._statistics, self._batch_size, self._samples, self._seed = statistics, batch_size, samples, seed
         self._device = next(iter(supernet.program.tensors.values())).device
-        self._training = _kept(self._read_training)
-        self._held_out = _kept(self._read_held_out)
+        self._training = _Batches(self._read_training)
+        self._held_out = _Batches(self._read_held_out)
         self._momenta = self._probed() if statistics else {}
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all batches are in memory. Else it pays to judge several candidates by one reading."""
+        return self._training.kept and self._held_out.kept
 
     def loss(self, candidate: Candidate) -> float:
         """Return the candidate's mean loss on the held-out samples."""
-        with torch.no_grad():
-            statistics = self._averaged(candidate)
-            slim = self._supernet.slim(candidate, training=False)
-            for name, value in statistics.items():
-                slim.buffers[name].copy_(value)
-            total = count = 0.0
-            for batch in self._held_out():
-                total += float(self._loss(slim(*batch.inputs), batch.target)) * len(batch)
-                count += len(batch)
-        return total / count
+        return self.losses([candidate])[0]
 
-    def _averaged(self, candidate: Candidate) -> dict[str, torch.Tensor]:
-        """Plain averages of the statistics over the training batches, by name."""
+    def losses(self, candidates: Sequence[Candidate]) -> list[float]:
+        """Return the mean loss of each on the held-out samples, the same as of each alone.
+
+        Every batch is read once for as many candidates as there is memory for.
+        """
+        whole = sum(tensor.numel() * tensor.element_size() for tensor in self._supernet.program.tensors.values())
+        together = max(1, MEMORY // max(whole, 1))
+        found: list[float] = []
+        with torch.no_grad():
+            for start in range(0, len(candidates), together):
+                found += self._judged(candidates[start : start + together])
+        return found
+
+    def _judged(self, candidates: Sequence[Candidate]) -> list[float]:
+        statistics = self._averaged(candidates)
+        slims = [self._supernet.slim(candidate, training=False) for candidate in candidates]
+        for slim, own in zip(slims, statistics, strict=True):
+            for name, value in own.items():
+                slim.buffers[name].copy_(value)
+        totals, count = [0.0] * len(slims), 0.0
+        for batch in self._held_out():
+            for at, slim in enumerate(slims):
+                totals[at] += float(self._loss(slim(*batch.inputs), batch.target)) * len(batch)
+            count += len(batch)
+        return [total / count for total in totals]
+
+    def _averaged(self, candidates: Sequence[Candidate]) -> list[dict[str, torch.Tensor]]:
+        """Plain averages of each candidate's statistics over the training batches, by name."""
         if not self._momenta:
-            return {}
-        slim = self._supernet.slim(candidate, training=True)
-        sums = {name: torch.zeros_like(slim.buffers[name]) for name in self._momenta}
+            return [{} for _ in candidates]
+        slims = [self._supernet.slim(candidate, training=True) for candidate in candidates]
+        sums = [{name: torch.zeros_like(slim.buffers[name]) for name in self._momenta} for slim in slims]
         count = 0
         for batch in self._training():
-            seen = self._pass(slim, batch, count, 0.0)
-            for name, value in seen.items():
-                sums[name] += value
+            for slim, own in zip(slims, sums, strict=True):
+                for name, value in self._pass(slim, batch, count, 0.0).items():
+                    own[name] += value
             count += 1
-        return {name: total / (self._momenta[name] * count) for name, total in sums.items()}
+        return [{name: total / (self._momenta[name] * count) for name, total in own.items()} for own in sums]
 
     def _probed(self) -> dict[str, float]:
         """The momentum of every statistic that training updates; see :mod:`compress.training.batch_norm`."""
@@ -129,13 +151,19 @@ class Examination:
         return Batch(inputs, to_device(batch.target, self._device), batch.total)
 
 
-def _kept(read: Reader) -> Reader:
-    """``read``, but from memory where there is room for all of it."""
-    held: list[Batch] = []
-    size = 0
-    for batch in read():
-        size += sum(value.numel() * value.element_size() for value in batch.inputs)
-        if size > MEMORY:
-            return read
-        held.append(batch)
-    return lambda: iter(held)
+class _Batches:
+    """What ``read`` gives, from memory where there is room for all of it: then it is ``kept``."""
+
+    def __init__(self, read: Reader) -> None:
+        self._read, self._held, self.kept = read, list[Batch](), True
+        size = 0
+        for batch in read():
+            size += sum(value.numel() * value.element_size() for value in batch.inputs)
+            if size > MEMORY:
+                self._held, self.kept = [], False
+                break
+            self._held.append(batch)
+
+    def __call__(self) -> Iterator[Batch]:
+        """Begin anew."""
+        return iter(self._held) if self.kept else self._read()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from compress.search.sorting import Array
 from compress.search.study import Study
 from compress.training.stopping import Interrupted, StopRequest
 
-Judge = Callable[[Candidate], float]
+Judge = Callable[[Sequence[Candidate]], Sequence[float]]
 Progress = Callable[[float, str], None]
 
 
@@ -52,8 +52,8 @@ class Search:
     Args:
         encoding: turns points into candidates; the study's points are of its free genes.
         cost: predicted for every candidate before it is judged.
-        judge: returns a candidate's loss.
-        batch: trials begun at once; several share what asking the storage takes.
+        judge: returns the loss of each candidate.
+        batch: trials begun and judged at once; several share what asking the storage and reading the data takes.
     """
 
     def __init__(self, encoding: Encoding, cost: Cost, judge: Judge, *, batch: int = 1) -> None:
@@ -74,15 +74,15 @@ class Search:
         with StopRequest() as stop:
             while tickets := study.ask(wanted, self._batch, self._described, lambda: stop.wanted):
                 with study.at_work(tickets):
-                    for ticket in tickets:
-                        candidate = self.candidate(ticket.genes)
-                        with clock.of("evaluate"):
-                            loss = self._judge(candidate)
-                            cost = float(self._cost.of([candidate])[0])
+                    candidates = [self.candidate(ticket.genes) for ticket in tickets]
+                    with clock.of("evaluate"):
+                        losses = self._judge(candidates)
+                        costs = self._cost.of(candidates).tolist()
+                    for ticket, loss, cost in zip(tickets, losses, costs, strict=True):
                         done += study.tell(ticket, (loss, cost))
                         progress(min(ticket.number / wanted, 1.0), f"trial {ticket.number}: loss {loss:.3f}")
-                        if stop.wanted:
-                            raise _interrupted(done)
+                if stop.wanted:
+                    raise _interrupted(done)
             if stop.wanted:
                 raise _interrupted(done)
         return Throughput(done, dict(clock.seconds))

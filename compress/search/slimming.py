@@ -41,15 +41,18 @@ class _Level:
 class Slim:
     """A candidate ready to run. ``buffers`` are its own, by name; parameters are views of the shared ones.
 
-    It is valid until the next one is made by the same :class:`Slimmer`.
+    Several may be held at the same time; masked weights are as they were when it was made.
     """
 
     buffers: dict[str, torch.Tensor]
     _forward: Forward
     _root: _Level
+    _values: Sequence[tuple[_Level, str, torch.Tensor]]
 
     def __call__(self, *inputs: torch.Tensor) -> Any:
         """Run it; returns a tensor where the network returns one, else a tuple."""
+        for level, leaf, value in self._values:
+            setattr(level, leaf, value)
         outputs = self._forward(self._root, *inputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -92,6 +95,7 @@ class Slimmer:
             self._forms[False].forward(analysis, kept)  # says how many groups are left
         program = analysis.program
         buffers: dict[str, torch.Tensor] = {}
+        values: list[tuple[_Level, str, torch.Tensor]] = []
         for name, tensor in program.tensors.items():
             owner = program.tied.get(name, name)
             value = _sliced(tensor, [cuts[at] for at in self._stored[owner]])
@@ -99,9 +103,8 @@ class Slimmer:
                 value = buffers.setdefault(owner, self._own(owner, value, kept))
             elif not dense and candidate.densities.get(owner, 1.0) < 1:
                 value = value * self._mask(owner, value.detach(), candidate.densities[owner])
-            level, leaf = self._homes[name]
-            setattr(level, leaf, value)
-        return Slim(buffers, forward, self._root)
+            values.append((*self._homes[name], value))
+        return Slim(buffers, forward, self._root, values)
 
     def _own(self, name: str, value: torch.Tensor, kept: Any) -> torch.Tensor:
         analysis = self._encoding.analysis

@@ -57,10 +57,7 @@ class SuperNet:
         return sliced
 
     def slim(self, candidate: Candidate, *, training: bool, dense: bool = False) -> Slim:
-        """Return the candidate as it runs on the shared weights; it computes what :meth:`candidate` computes.
-
-        It is valid until the next one is made.
-        """
+        """Return the candidate as it runs on the shared weights; it computes what :meth:`candidate` computes."""
         return self._slimmer.slim(candidate, training=training, dense=dense)
 
     def learn(

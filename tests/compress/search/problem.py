@@ -62,7 +62,7 @@ class Worker:
             population=POPULATION,
             seed=seed,
         )
-        self.search = Search(self.encoding, cost, lambda candidate: self._judge(candidate, seconds))
+        self.search = Search(self.encoding, cost, lambda some: [self._judge(one, seconds) for one in some])
         self.study = Study.open(
             open_storage(url), NAME, sampler, self.identity(seed), metrics=("loss", "MACs"), clock=self.clock,
             say=self.said.append, sharing=sharing,

@@ -50,3 +50,30 @@ def test_fewer_samples_are_a_choice_of_all_and_memory_makes_no_difference(
     monkeypatch.setattr(examination, "MEMORY", 0)
     again = Examination(supernet, digits, statistics=2, batch_size=50, samples=120)
     assert again.loss(candidate) == few.loss(candidate)
+
+
+def test_several_judged_by_one_reading_get_what_each_gets_alone(
+    supernet: SuperNet, digits: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(1)
+    grid = supernet.encoding.grid
+    some = [supernet.encoding.decode(grid.sample(random)) for _ in range(4)]
+    kept = Examination(supernet, digits, statistics=2, batch_size=50, samples=120)
+    assert kept.is_kept
+    alone = [kept.loss(candidate) for candidate in some]
+    assert len(set(alone)) == len(some)
+    assert kept.losses(some) == alone
+
+    monkeypatch.setattr(examination, "MEMORY", 0)
+    read_anew = Examination(supernet, digits, statistics=2, batch_size=50, samples=120)
+    assert not read_anew.is_kept
+    readings: list[int] = []
+    split = type(digits.validation)
+    spread = split.spread
+    monkeypatch.setattr(
+        split, "spread", lambda self, *arguments: readings.append(1) or spread(self, *arguments), raising=True
+    )
+    size = sum(tensor.numel() * tensor.element_size() for tensor in supernet.program.tensors.values())
+    monkeypatch.setattr(examination, "MEMORY", 2 * size)
+    assert read_anew.losses(some) == alone
+    assert len(readings) == 2

@@ -157,11 +157,11 @@ def test_a_storage_that_goes_away_is_waited_for_and_nothing_is_lost(url: str, tm
     file, away = tmp_path / "study", tmp_path / "away"
     original = worker.search._judge
 
-    def judge(candidate: Any) -> float:
+    def judge(candidates: Any) -> list[float]:
         if file.exists() and not worker.said:
             file.rename(away)
             threading.Timer(1.2, lambda: away.rename(file)).start()
-        return original(candidate)
+        return list(original(candidates))
 
     worker.search._judge = judge
     worker.run(TRIALS)
