@@ -59,8 +59,11 @@ def _number(choice: Choice) -> int | None:
     return choice.granularity if isinstance(choice.granularity, int) else None
 
 
-def check(choice: Choice, options: LatencyOptions, *, dry_run: bool = False) -> None:
+def check(choice: Choice, options: LatencyOptions, *, epochs: float = 0, dry_run: bool = False) -> None:
     """Fail before any work starts where a runtime or a file that is asked for cannot be used.
+
+    Args:
+        epochs: of training, some of which would be between steps.
 
     Raises:
         InputError: an option is wrong, a file is missing, or an option is given that nothing needs.
@@ -78,6 +81,11 @@ def check(choice: Choice, options: LatencyOptions, *, dry_run: bool = False) -> 
         if target is None:
             raise InputError("--latency-model is for a target in latency", hint="add --target latency=0.6@RUNTIME")
         load(options.latency_model, options.place(str(target.runtime)), _number(choice))
+    if target is not None and choice.steps > 1 and epochs:
+        raise InputError(
+            f"--steps {choice.steps} trains between steps, and {target} chooses channels anew after every measurement",
+            hint="leave --steps out, or cut to a smaller latency in several commands",
+        )
     if options.staircase is not None and runtime is None:
         raise InputError("--staircase is for --granularity auto", hint="add --granularity auto, or leave it out")
     known = runtime is not None and options.staircase is not None and options.staircase.exists()
@@ -168,7 +176,7 @@ class Chooser:
     @cached_property
     def _model(self) -> CostModel:
         from compress.allocation import LEAST
-        from compress.pipeline.latency_model import calibrated, load
+        from compress.pipeline.latency_model import SUFFIX, BarsAsSteps, calibrated, load, plan_for
 
         request, choice = self.request, self.request.choice
         target = latency_target(choice)
@@ -177,15 +185,15 @@ class Chooser:
         if request.latency.latency_model is not None:
             return load(request.latency.latency_model, place, _number(choice))
         usual = LEAST if choice.scope == "global" else 0.0
+        beside = request.destination
         return calibrated(
             request.checkpoint,
             request.loading,
             place,
-            beside=request.destination,
+            plan_for(_number(choice), usual if choice.min_keep is None else choice.min_keep),
+            file=beside.with_name(f"{beside.stem}.{place.runtime}.{place.threads}t{SUFFIX}"),
             fingerprint=self.dense.fingerprint(),
-            granularity=_number(choice),
-            lowest=usual if choice.min_keep is None else choice.min_keep,
-            reporter=self.reporter,
+            screen=BarsAsSteps(self.reporter),
         )
 
     @cached_property

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from compress.errors import InputError
 from compress.pipeline.loading import Loading
 from compress.pipeline.place import Place
+from compress.pipeline.report import Screen
 from compress.pipeline.reporter import Reporter
 
 if TYPE_CHECKING:
     from compress.latency import LatencyModel
+    from compress.pipeline.calibration import Plan
 
 SUFFIX = ".latency.json"
 _STEP = 4  # channels: widths between are slow on most runtimes
@@ -41,49 +43,48 @@ def load(file: Path, place: Place, granularity: int | None = None) -> LatencyMod
 
 
 def calibrated(
-    checkpoint: Path,
-    loading: Loading,
-    place: Place,
-    *,
-    beside: Path,
-    fingerprint: str,
-    granularity: int | None,
-    lowest: float,
-    reporter: Reporter,
+    checkpoint: Path, loading: Loading, place: Place, plan: Plan, *, file: Path, fingerprint: str, screen: Screen
 ) -> LatencyModel:
     """Calibrate for the network in ``checkpoint``, or take what was calibrated for it before.
 
     Args:
-        beside: a file; the latency model lies beside it, named after it and the runtime.
+        plan: what is to be predicted: the steps and the least of widths, and whether weights may be zeros.
+        file: where the latency model is, or will be.
         fingerprint: the network's, by which a file is known to be for it.
-        granularity: widths that are asked for are multiples of it; None for those that pay.
-        lowest: share of a width that is left at least.
 
     Raises:
         CompressError: the network cannot be calibrated.
     """
-    from compress.pipeline.calibration import CalibrationRequest, Plan, run
+    from compress.pipeline.calibration import CalibrationRequest, run
     from compress.pipeline.calibration_bench import Conditions
 
-    file = beside.with_name(f"{beside.stem}.{place.runtime}.{place.threads}t{SUFFIX}")
     if file.exists():
-        known = load(file, place, granularity)
+        known = load(file, place, plan.step)
         if any(network.fingerprint == fingerprint for network in known.networks):
-            reporter.say(f"predicting with {file}, calibrated before (delete it to calibrate again)")
+            screen.say(f"predicting with {file}, calibrated before (delete it to calibrate again)")
             return known
-    reporter.say(f"calibrating for {place} first, into {file}: --latency-model takes what is calibrated already")
+    screen.say(f"calibrating for {place} first, into {file}: --latency-model takes what is calibrated already")
     conditions = Conditions(place.runtime, place.device, place.threads, devices_file=place.devices_file)
-    plan = Plan(step=min(granularity or _STEP, _STEP), lowest_width=max(lowest, _LOWEST))
-    request = CalibrationRequest(checkpoint, plan, conditions, loading, output=file, force=True)
-    told = run(request, _Screen(reporter)).model.held_out
-    reporter.say(
-        f"calibrated: {100 * told.error:.1f} % median error on {told.configurations} configurations not fitted to"
+    told = run(CalibrationRequest(checkpoint, plan, conditions, loading, output=file, force=True), screen)
+    held_out = told.model.held_out
+    screen.say(
+        f"calibrated: {100 * held_out.error:.1f} % median error on {held_out.configurations} configurations "
+        "not fitted to"
     )
-    return load(file, place, granularity)
+    return load(file, place, plan.step)
 
 
-class _Screen:
-    """Shows bars as what a step does now."""
+def plan_for(granularity: int | None, lowest: float) -> Plan:
+    """What is calibrated for widths in multiples of ``granularity`` (None: those that pay), of which a share of
+    ``lowest`` is left at least.
+    """
+    from compress.pipeline.calibration import Plan
+
+    return Plan(step=min(granularity or _STEP, _STEP), lowest_width=max(lowest, _LOWEST))
+
+
+class BarsAsSteps:
+    """A reporter that shows bars as what a step does now."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter

@@ -109,7 +109,7 @@ class PruneRequest:
         require_file(self.checkpoint)
         if self.cut:
             self.choice.check(has_data=self.data is not None or self.plan_file is not None)
-            check_latency(self.choice, self.latency, dry_run=self.dry_run)
+            check_latency(self.choice, self.latency, epochs=self.epochs, dry_run=self.dry_run)
         self.masking.check(has_data=self.data is not None, epochs=self.epochs)
         if self.epochs and not self.data:
             raise InputError("--epochs needs --data to finetune on", hint="give --data, or leave --epochs out")

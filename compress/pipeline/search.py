@@ -117,7 +117,7 @@ class _Job:
         check_fit(given, source, classes=request.training.loss is None)
         with screen.step("putting the largest channels first"):
             dense = largest_first(given)
-        encoding, cost = cost_of(request, _encoding(request, dense.copy()), screen)
+        encoding, cost = cost_of(request, _encoding(request, dense.copy()), given.fingerprint(), screen)
         bounds = _bounds(request, encoding, cost)
         request.folder.mkdir(exist_ok=True)
         dense.save(request.folder / DENSE, overwrite=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.errors import InputError
+from compress.pipeline.place import HERE, Place
 from compress.pipeline.report import Screen
 from compress.pipeline.search_request import SearchRequest
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from compress.search.costs import Cost
     from compress.search.encoding import Encoding
 
-_RUNTIME, _SUFFIX = "onnxruntime-cpu", ".latency.json"
+_RUNTIME = "onnxruntime-cpu"
 
 
-def cost_of(request: SearchRequest, encoding: Encoding, screen: Screen) -> tuple[Encoding, Cost]:
+def cost_of(request: SearchRequest, encoding: Encoding, fingerprint: str, screen: Screen) -> tuple[Encoding, Cost]:
     """Return the cost, and the encoding without decisions that the cost does not see.
+
+    Args:
+        fingerprint: of the network in the checkpoint, whose channels are in another order.
 
     Raises:
         compress.errors.CompressError: the model is of another network, device or runtime.
@@ -28,14 +31,14 @@ def cost_of(request: SearchRequest, encoding: Encoding, screen: Screen) -> tuple
 
     if request.costing.objective == "macs":
         return encoding, MacsCost(encoding)
-    model, file = _model(request, encoding, screen)
+    model, where = _model(request, encoding, fingerprint, screen)
     bound = model.bind(encoding.analysis)
     blind = [name for name in without_density(encoding, bound) if name in _free(encoding)]
     if blind:
         if request.deciding.decide == "weights" and len(blind) == len(_free(encoding)):
             raise InputError(
                 "the latency model was calibrated for dense weights",
-                where=str(file),
+                where=where,
                 hint="calibrate with --sparse, or search with --decide widths",
             )
         screen.say(f"{len(blind)} layers stay dense: the latency model does not know what zeros in them would save")
@@ -53,30 +56,21 @@ def _free(encoding: Encoding) -> set[str]:
     return {gene.weight for gene, chosen in zip(encoding.densities, free, strict=True) if chosen}
 
 
-def _model(request: SearchRequest, encoding: Encoding, screen: Screen) -> tuple[LatencyModel, Path]:
+def _model(request: SearchRequest, encoding: Encoding, fingerprint: str, screen: Screen) -> tuple[LatencyModel, str]:
+    """The model, and the name of its file."""
     from compress.latency import LatencyModel
-
-    costing = request.costing
-    file = costing.latency_model or _calibrated(request, encoding, screen)
-    model = LatencyModel.load(file)
-    model.require(runtime=costing.runtime, threads=costing.threads, where=str(file))
-    return model, file
-
-
-def _calibrated(request: SearchRequest, encoding: Encoding, screen: Screen) -> Path:
-    """Calibrate for the network over what the search may choose, or take what was calibrated in the folder before."""
-    from compress.pipeline.calibration import CalibrationRequest, Plan, run
-    from compress.pipeline.calibration_bench import Conditions
+    from compress.pipeline.calibration import Plan
+    from compress.pipeline.latency_model import SUFFIX, calibrated
     from compress.search.encoding import CHANNELS
 
     costing, sparse = request.costing, bool(_free(encoding))
-    runtime, threads = costing.runtime or _RUNTIME, costing.threads or 1
-    file = request.folder / f"{runtime}.{threads}t{'.4x1' if sparse else ''}{_SUFFIX}"
-    if file.exists():
-        screen.say(f"predicting with {file}, calibrated before (delete it to calibrate again)")
-        return file
+    if costing.latency_model is not None:
+        model = LatencyModel.load(costing.latency_model)
+        model.require(runtime=costing.runtime, threads=costing.threads, where=str(costing.latency_model))
+        return model, str(costing.latency_model)
+    place = Place(costing.runtime or _RUNTIME, costing.threads or 1, costing.device or HERE)
+    file = request.folder / f"{place.runtime}.{place.threads}t{'.4x1' if sparse else ''}{SUFFIX}"
     request.folder.mkdir(exist_ok=True)
-    screen.say(f"calibrating for {runtime} first, into {file}: --latency-model takes what is calibrated already")
     count = len(encoding.widths)
     plan = Plan(
         step=CHANNELS,
@@ -85,6 +79,7 @@ def _calibrated(request: SearchRequest, encoding: Encoding, screen: Screen) -> P
         sparse=sparse,
     )
     assert request.checkpoint is not None
-    conditions = Conditions(runtime, costing.device or "here", threads)
-    run(CalibrationRequest(request.checkpoint, plan, conditions, request.loading, output=file), screen)
-    return file
+    model = calibrated(
+        request.checkpoint, request.loading, place, plan, file=file, fingerprint=fingerprint, screen=screen
+    )
+    return model, str(file)

@@ -63,6 +63,8 @@ def test_options_that_mean_nothing_are_refused(cli: Cli, net: Path, model: Path)
     cli("prune", net, "--target", TARGET, "--latency-model", model, "--threads", 2).refused("threads 1, not 2")
     other = "latency=0.5@openvino"
     cli("prune", net, "--target", other, "--latency-model", model).refused("runtime onnxruntime-cpu, not openvino")
+    trained = ("--latency-model", model, "--data", "digits", "--epochs", 2)
+    cli("prune", net, "--target", TARGET, *trained, "--steps", 2).refused("--steps 2 trains between steps")
     cli("prune", net, "--plan", "p.json", "--target", TARGET).refused("--target cannot be given")
     assert not Path("net.pruned.pt2").exists()
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ import compress
 import models
 from compress import data as data_sets
 from compress.data import DataSource
+from compress.data.source import Batch, Split
 from compress.search import examination
 from compress.search.encoding import encoding_of
 from compress.search.examination import Examination
@@ -67,12 +70,15 @@ def test_several_judged_by_one_reading_get_what_each_gets_alone(
     monkeypatch.setattr(examination, "MEMORY", 0)
     read_anew = Examination(supernet, digits, statistics=2, batch_size=50, samples=120)
     assert not read_anew.is_kept
-    readings: list[int] = []
+    readings: list[object] = []
     split = type(digits.validation)
     spread = split.spread
-    monkeypatch.setattr(
-        split, "spread", lambda self, *arguments: readings.append(1) or spread(self, *arguments), raising=True
-    )
+
+    def counted(self: Split, *arguments: int) -> Iterator[Batch]:
+        readings.append(arguments)
+        return spread(self, *arguments)
+
+    monkeypatch.setattr(split, "spread", counted)
     size = sum(tensor.numel() * tensor.element_size() for tensor in supernet.program.tensors.values())
     monkeypatch.setattr(examination, "MEMORY", 2 * size)
     assert read_anew.losses(some) == alone

@@ -62,7 +62,7 @@ def test_a_trial_in_hand_when_the_worker_stops_is_drawn_again(url: str, tmp_path
     whole.run(TRIALS)
     worker = Worker(url)
 
-    def stopped(candidate: object) -> float:
+    def stopped(candidates: object) -> list[float]:
         raise KeyboardInterrupt
 
     worker.run(9)
