@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -49,14 +50,16 @@ class Around:
         for node in nodes:
             home = reader.get(node) or follows.get(node)
             if home is not None and node not in self._layers and self._counts(node):
-                self._before.setdefault(home, []).append(_operator(node))
+                self._before.setdefault(home, []).append(_operator(node) + self._where(node, home))
 
     def read_by(self, call: fx.Node) -> fx.Node | None:
         """The last layer whose output a layer reads."""
         return self._follows.get(call)
 
     def words(self, calls: Sequence[fx.Node]) -> str:
-        """Return what goes with a layer: `` with add, relu; into relu``."""
+        """Return what goes with a layer: `` with add, relu; into relu``. Operators on pictures of another size than
+        the layer reads, such as the pooling before it, are told with it.
+        """
         own = Counter(name for call in calls for name in self._before.get(call, []))
         after = sorted({name for call in calls for name in self._after(call)})
         with_words = f" with {', '.join(_times(name, count) for name, count in sorted(own.items()))}" if own else ""
@@ -75,6 +78,14 @@ class Around:
                 waiting += list(user.users)
         return found
 
+    def _where(self, node: fx.Node, layer: fx.Node) -> str:
+        """The size of what an operator reads, where it is not that of what its layer reads."""
+        read = [one for one in node.all_input_nodes if isinstance(self._shapes.get(one), tuple | list)]
+        sizes = [_positions(self._shapes[one]) for one in read or [node]]
+        most = max(sizes, key=math.prod)
+        own = _positions(self._shapes[layer.all_input_nodes[0]])
+        return "" if math.prod(most) == math.prod(own) else f" on {'x'.join(map(str, most)) or '1'}"
+
     def _counts(self, node: fx.Node) -> bool:
         is_tensor = isinstance(self._shapes.get(node), tuple | list)
         return node.op == "call_function" and is_tensor and bool(_operator(node)) and _operator(node) not in _FREE
@@ -83,6 +94,11 @@ class Around:
 def _operator(node: fx.Node) -> str:
     """The operator's plain name, in place or not; none for what is not an operator on tensors."""
     return str(node.target).split(".")[1].rstrip("_") if isinstance(node.target, torch._ops.OpOverload) else ""
+
+
+def _positions(shape: Sequence[int]) -> Sequence[int]:
+    """All but batch and channels, of pictures (channels second) and of rows (channels last)."""
+    return shape[2:] if len(shape) > 3 else shape[1:-1]
 
 
 def _times(name: str, count: int) -> str:

@@ -66,3 +66,14 @@ def test_layers_that_differ_in_nothing_but_widths_are_of_one_kind() -> None:
     assert kinds.count("convolution 3x3 on 16x16 to 16x16 with relu; into add") == 3
     assert len(set(kinds)) < len(kinds)
     assert kinds == [layer.kind for layer in Layers(analyse(captured("resnet20_b", 32))).layers]
+
+
+def test_what_is_pooled_before_a_layer_is_told_with_its_size() -> None:
+    """Squeeze-and-excite layers of all stages read one pixel; what is pooled for them takes hundreds of times more."""
+    layers = Layers(analyse(captured("efficientnet_b"))).layers
+    squeezes = {
+        layer.kind for layer in layers if "convolution 1x1 on 1x1 to 1x1 with adaptive_avg_pool2d" in layer.kind
+    }
+    assert len(squeezes) > 1
+    assert all("silu on " in kind for kind in squeezes)
+    assert "linear on 1 rows with adaptive_avg_pool2d on " in layers[-1].kind
