@@ -30,6 +30,7 @@ JOURNAL = "journal://"
 TROUBLES = (StorageInternalError, SQLAlchemyError, OSError)
 """What a storage raises that cannot be reached for the moment."""
 _LOCK_SECONDS = 30
+_POSTGRESQL = "postgresql+psycopg"
 _TRIES, _PAUSE = 10, 0.2
 _FORMS = "sqlite:///FILE, postgresql://USER@HOST/DATABASE, mysql://... or journal:///FILE"
 
@@ -74,6 +75,8 @@ def open_storage(url: str) -> Opened:
         parsed = sqlalchemy.engine.make_url(url)
     except ArgumentError as error:
         raise StudyError(f"{url!r} is no storage", hint=f"give {_FORMS}") from error
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername=_POSTGRESQL)  # which driver SQLAlchemy takes depends on its version
     shown, file = parsed.render_as_string(hide_password=True), None
     options: dict[str, Any] = {"pool_pre_ping": True}
     if parsed.get_backend_name() == "sqlite":
@@ -83,12 +86,14 @@ def open_storage(url: str) -> Opened:
         _check_folder(file, shown)
         options = {"connect_args": {"timeout": _LOCK_SECONDS}}
     try:
-        storage = _made(url, options)
+        storage = _made(parsed.render_as_string(hide_password=False), options)
     except (ImportError, NoSuchModuleError) as error:
         raise StudyError(
             f"the driver of {parsed.drivername} is not installed ({error})",
             where=shown,
-            hint="pip install psycopg2-binary" if "postgres" in url else "install the driver that SQLAlchemy names",
+            hint="pip install 'compress-toolchain[postgresql]'"
+            if "postgres" in url
+            else "install the driver that SQLAlchemy names",
         ) from error
     except (*TROUBLES, RuntimeError, ValueError) as error:
         raise StudyError(f"cannot be opened ({_said(error)})", where=shown, hint=f"give {_FORMS}") from error

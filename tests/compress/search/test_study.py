@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,33 @@ from optuna.trial import TrialState
 from compress.errors import StudyError
 from compress.search.storages import open_storage
 from compress.search.study import LOST, WORKER, Sharing
+from tests.compress.search.postgres import Server, why_not
 from tests.compress.search.problem import NAME, Worker
 
 TRIALS = 20
 
 
-@pytest.fixture(params=["sqlite", "journal"])
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    server = Server()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "journal", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        running: Server = request.getfixturevalue("server")
+        return running.database()
+    return f"{request.param}:///{tmp_path / 'study'}"
+
+
+@pytest.fixture(params=["sqlite", "journal"])
+def file_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.param}:///{tmp_path / 'study'}"
 
 
@@ -151,8 +172,8 @@ def test_a_study_of_somebody_else_is_refused(tmp_path: Path) -> None:
         Worker(url)
 
 
-def test_a_storage_that_goes_away_is_waited_for_and_nothing_is_lost(url: str, tmp_path: Path) -> None:
-    worker = Worker(url)
+def test_a_storage_that_goes_away_is_waited_for_and_nothing_is_lost(file_url: str, tmp_path: Path) -> None:
+    worker = Worker(file_url)
     worker.run(3)
     file, away = tmp_path / "study", tmp_path / "away"
     original = worker.search._judge
@@ -168,19 +189,38 @@ def test_a_storage_that_goes_away_is_waited_for_and_nothing_is_lost(url: str, tm
     assert any("not there any more" in line for line in worker.said)
     whole = Worker(f"sqlite:///{tmp_path / 'whole.db'}")
     whole.run(TRIALS)
-    assert Worker(url).points() == whole.points()
+    assert Worker(file_url).points() == whole.points()
 
 
-def test_a_storage_that_stays_away_is_an_error_that_says_what_to_do(url: str, tmp_path: Path) -> None:
-    worker = Worker(url)
+def test_a_storage_that_stays_away_is_an_error_that_says_what_to_do(file_url: str, tmp_path: Path) -> None:
+    worker = Worker(file_url)
     worker.run(3)
     (tmp_path / "study").rename(tmp_path / "away")
     with pytest.raises(StudyError, match=r"not answered for 2 s.*--resume"):
         worker.run(TRIALS)
     (tmp_path / "away").rename(tmp_path / "study")
-    again = Worker(url)
+    again = Worker(file_url)
     again.run(6)
     assert len(again.study.complete()) == 6
+
+
+def test_a_database_server_that_crashes_is_waited_for_and_nothing_is_lost(server: Server, tmp_path: Path) -> None:
+    worker = Worker(server.database())
+    worker.run(3)
+    original = worker.search._judge
+
+    def judge(candidates: Any) -> list[float]:
+        if not worker.said:
+            server.stop()
+            threading.Timer(1.2, server.start).start()
+        return list(original(candidates))
+
+    worker.search._judge = judge
+    worker.run(TRIALS)
+    assert any("does not answer" in line for line in worker.said)
+    whole = Worker(f"sqlite:///{tmp_path / 'whole.db'}")
+    whole.run(TRIALS)
+    assert worker.points() == whole.points()
 
 
 @pytest.mark.parametrize(
