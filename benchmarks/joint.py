@@ -47,6 +47,9 @@ def main() -> None:
     for seed in range(options.seeds):
         for arm in ARMS:
             search(run, arm, seed, model, options, data)
+    for seed in range(options.seeds):
+        for arm in ARMS:
+            finals(run, arm, seed, options)
         baselines(run, seed, train, options)
     rows = deployed(run, work, options)
     judge(run, rows, judged)
@@ -89,7 +92,7 @@ def calibrated(run: Runner, options: argparse.Namespace) -> list[str]:
 
 
 def search(run: Runner, arm: str, seed: int, model: list[str], options: argparse.Namespace, data: list[str]) -> None:
-    """One search of one arm, with its final models."""
+    """One search of one arm."""
     folder = f"{arm}{seed}"
     asked = ["--method", "jcw", "--decide", ARMS[arm], "--seed", str(seed), "--trials", str(options.trials)]
     asked += ["--population", str(options.population), "--supernet-epochs", str(options.supernet_epochs)]
@@ -98,6 +101,11 @@ def search(run: Runner, arm: str, seed: int, model: list[str], options: argparse
     resumed = ["--resume"] if (run.folder / folder / "study.db").exists() else []
     run.step(f"search-{folder}", f"{folder}/front.json", ["search", "dense.pt2", *asked, *model, *data, *resumed],
              target=folder)  # fmt: skip
+
+
+def finals(run: Runner, arm: str, seed: int, options: argparse.Namespace) -> None:
+    """The final models of one arm."""
+    folder = f"{arm}{seed}"
     picks = [*picked(run.folder / folder / "front.json", options), "--epochs", str(options.epochs)]
     picks += ["--lr", str(options.lr)]
     seeded = ["--seed", str(seed), "--seconds", "0.5"]

@@ -133,7 +133,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     help="Make a final model: latency=0.5 (or macs=0.5), latency=12ms, knee, all, all=4; repeatable.",
 )
 @click.option("--epochs", type=click.IntRange(min=0), default=10, show_default=True, help="Training of each of them.")
-@click.option("--rho", type=_POSITIVE, default=0.01, show_default=True, help="How strongly ADMM draws.")
+@click.option("--rho", type=_POSITIVE, help="How strongly ADMM draws. Default: as the epochs need, at least 0.01.")
 @training_options
 @click.option("--runtime", help="Where final models are measured. [the latency model's; onnxruntime-cpu]")
 @click.option("--device", metavar="NAME", help="On which device. [here]")

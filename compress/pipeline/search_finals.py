@@ -195,9 +195,12 @@ class _Workshop:
         if not request.finals.epochs or self.source is None:
             return self._masked(program, densities)
         from compress.sparsity.drawing import AdmmSparsity
+        from compress.training import config_of
 
         folder = run_folder(self.folder / f"trial{found.number}.pt2")
-        sparsity = AdmmSparsity(densities, rho=request.finals.rho) if densities else None
+        config = config_of(**request.training.given(), epochs=request.finals.epochs)
+        rate = config.peak_lr / (1 - config.momentum)
+        sparsity = AdmmSparsity(densities, rho=request.finals.rho, rate=rate) if densities else None
         trained, metrics, _ = finetune(
             program, self.source, request.training, epochs=request.finals.epochs, teacher=self.dense, folder=folder,
             restart=request.finals.restart, reporter=self.screen, sparsity=sparsity,

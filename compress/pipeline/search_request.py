@@ -82,7 +82,7 @@ class Finals:
 
     picks: tuple[str, ...] = ()
     epochs: int = 10
-    rho: float = 0.01
+    rho: float | None = None
     restart: bool = False
 
 

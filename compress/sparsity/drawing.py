@@ -1,7 +1,9 @@
-"""ADMM within a training: first plain, then drawn towards given densities, then masked.
+"""ADMM within a training: weights are drawn towards given densities, then masked.
 
-Source: Zhao et al. 2021 (JCW), as far as it is known: half of the epochs train the network densely, a quarter by ADMM
-(:mod:`compress.sparsity.admm`), a quarter with the largest blocks (by their L2 norm) kept and the rest zero.
+Source: Zhao et al. 2021 (JCW), as far as it is known: half of the epochs train the network densely from scratch, a
+quarter by ADMM (:mod:`compress.sparsity.admm`), a quarter with the largest blocks (by their L2 norm) kept and the rest
+zero. Here the weights are trained already, so that ADMM comes first, and what is left of the epochs is masked. A short
+training at the paper's ``rho`` would hardly move a weight before it is cut: the pull is as strong as the stretch needs.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from compress.sparsity.report import SparsityReport, sparse_layers
 from compress.sparsity.sparsifying import note
 
 _LEAST_PROJECTIONS = 4
+_PULLS = 4.0
+"""What the pulls of all steps add up to, in shares of how far a weight is off: 98 % of it are gone then."""
+_MOST = 0.5  # of it in one step: beyond that weights would swing
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,20 @@ class AdmmSparsity:
     Attributes:
         densities: by weight, the share of its units that stays; those of 1 stay dense.
         begins, until: the shares of all steps between which weights are drawn; from ``until`` on they are masked.
-        rho: how strongly they are drawn.
+        rho: how strongly they are drawn; None for as strongly as the stretch needs, at least :data:`.RHO`.
+        rate: how far a step moves a weight for a unit of gradient: the learning rate over (1 - momentum).
     """
 
     densities: Mapping[str, float] = field(default_factory=dict)
     pattern: str = "4x1"
-    rho: float = RHO
-    begins: float = 0.5
-    until: float = 0.75
+    rho: float | None = None
+    rate: float = 0.1
+    begins: float = 0.0
+    until: float = 0.25
 
     def __post_init__(self) -> None:
+        if not self.rate > 0:
+            raise PlanError(f"a learning rate of {self.rate:g} draws nothing")
         if not 0 <= self.begins < self.until <= 1:
             raise PlanError(f"weights cannot be drawn from {self.begins:g} to {self.until:g} of the steps")
 
@@ -49,10 +58,17 @@ class AdmmSparsity:
             "densities": dict(self.densities),
             "pattern": self.pattern,
             "schedule": "admm",
-            "rho": self.rho,
+            "rho": self.rho if self.rho is not None else "by length",
+            "rate": self.rate,
             "begins": self.begins,
             "until": self.until,
         }
+
+    def strength(self, steps: int) -> float:
+        """``rho``, for a stretch of so many steps."""
+        if self.rho is not None:
+            return self.rho
+        return max(RHO, min(_PULLS / steps, _MOST) / self.rate)
 
     def begin(self, program: Program, epochs: int, steps: int) -> DrawnMasks:
         """See :meth:`compress.sparsity.during.SparsityInTraining.begin`."""
@@ -69,7 +85,8 @@ class DrawnMasks:
         self._densities = {name: share for name, share in wanted.densities.items() if share < 1}
         total = epochs * steps
         self._first, self._last = int(wanted.begins * total), max(1, int(wanted.until * total))
-        stretch = self._last - self._first
+        stretch = max(self._last - self._first, 1)
+        self._rho = wanted.strength(stretch)
         self._every = max(1, min(steps, stretch // _LEAST_PROJECTIONS))
         self._admm: Admm | None = None
         begun = self._made(program)  # whatever does not fit is refused now
@@ -132,4 +149,4 @@ class DrawnMasks:
 
     def _made(self, program: Program) -> Admm:
         wanted = self._wanted
-        return Admm(program, program.tensors, self._densities, pattern=wanted.pattern, rho=wanted.rho)
+        return Admm(program, program.tensors, self._densities, pattern=wanted.pattern, rho=self._rho)

@@ -13,6 +13,7 @@ from compress import data as data_sets
 from compress.data import DataSource
 from compress.errors import PlanError
 from compress.program import Program
+from compress.sparsity.admm import RHO
 from compress.sparsity.drawing import AdmmSparsity
 from compress.sparsity.layers import maskable_layers
 from compress.training import config_of, finetune
@@ -36,7 +37,7 @@ def program() -> Program:
 @pytest.fixture(scope="module")
 def wanted(program: Program) -> AdmmSparsity:
     layers = [layer.weight for layer in maskable_layers(program) if layer.part is None]
-    return AdmmSparsity({layers[0]: 0.5, layers[1]: 0.25, layers[2]: 1.0}, rho=0.05)
+    return AdmmSparsity({layers[0]: 0.5, layers[1]: 0.25, layers[2]: 1.0}, rho=0.05, begins=0.5, until=0.75)
 
 
 def _run(program: Program, digits: DataSource, wanted: AdmmSparsity, folder: Path) -> FinetuneResult:
@@ -93,9 +94,31 @@ def test_weights_are_drawn_towards_their_densities_before_they_are_masked(
     assert lost[0.5] < lost[1e-9]
 
 
+def test_a_short_training_loses_less_by_default_than_by_the_shares_and_strength_of_the_paper(
+    program: Program, digits: DataSource, tmp_path: Path
+) -> None:
+    """Few steps at the paper's strength leave the weights where they were, and what is left cannot mend the cut."""
+    layers = [layer.weight for layer in maskable_layers(program) if layer.part is None]
+    dense = finetune(program, digits, CONFIG, output_dir=tmp_path / "dense", quiet=True).program
+    densities = dict.fromkeys(layers, 0.2)
+    ways = {
+        "paper": AdmmSparsity(densities, rho=RHO, begins=0.5, until=0.75),
+        "default": AdmmSparsity(densities, rate=0.5),
+    }
+    lost = {
+        name: finetune(dense, digits, CONFIG, output_dir=tmp_path / name, quiet=True, sparsity=way).metrics["loss"]
+        for name, way in ways.items()
+    }
+    assert lost["default"] < 0.5 * lost["paper"]
+    assert AdmmSparsity({}, rate=0.5).strength(10**6) == RHO
+    assert AdmmSparsity({}, rate=0.5).strength(1) * 0.5 <= 0.5
+
+
 def test_stretches_and_weights_that_make_no_sense_are_refused(program: Program) -> None:
     with pytest.raises(PlanError, match="cannot be drawn"):
         AdmmSparsity({}, begins=0.8, until=0.5)
+    with pytest.raises(PlanError, match="learning rate"):
+        AdmmSparsity({}, rate=0.0)
     with pytest.raises(PlanError, match="no weight that can be masked"):
         AdmmSparsity({"nothing": 0.5}).begin(program.copy(), 2, 2)
     with pytest.raises(PlanError, match="density"):
