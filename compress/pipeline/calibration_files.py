@@ -69,13 +69,16 @@ class Files:
 
     def _learn(self, reporter: Reporter) -> Callable[[Path, Whole], None]:
         full = np.array([group.width for group in self._analysis.prunable], np.int64)
-        widths = telling_widths(full, np.maximum(full // 2, 1))
-        files = [self.dense, self._folder / "cut-1.onnx", self._folder / "cut-2.onnx"]
-        with reporter.step("exporting the dense network, and two cut ones to learn from"):
-            for path, row in zip(files, widths, strict=True):
+        smallest = np.maximum(full // 2, 1)
+        widths = telling_widths(full, smallest)
+        proof = np.random.default_rng(0).integers(smallest, full + 1)
+        files = [self.dense, *(self._folder / f"cut-{number}.onnx" for number in range(1, len(widths) + 1))]
+        with reporter.step(f"exporting the dense network, and {len(widths)} cut ones to learn from"):
+            for path, row in zip(files, [*widths, proof], strict=True):
                 self._export(path, row)
         try:
-            template = Template.learn(self._analysis, widths, files)
+            template = Template.learn(self._analysis, widths, files[:-1])
+            template.check(proof, files[-1])
         except UnexplainedError as reason:
             reporter.say(f"each configuration is exported anew: {reason}")
             return self._export

@@ -1,9 +1,9 @@
-"""ONNX files of any choice of widths, without exporting each: learnt from the dense file and two that were cut.
+"""ONNX files of any choice of widths, without exporting each: learnt from the dense file and some that were cut.
 
 Every size in a file (of a weight, in a reshape, a number of groups) is a fixed multiple of one of the lengths that the
-axis engine knows, or does not change at all. Which, is read off three files that were really exported: the two cut ones
-keep widths that tell all groups apart. What cannot be explained so is not guessed: such networks are exported anew for
-each choice.
+axis engine knows, or does not change at all. Which, is read off files that were really exported: the cut ones keep
+widths that tell all groups apart, and another exported file proves it. What cannot be explained so is not guessed: such
+networks are exported anew for each choice.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Whole = NDArray[np.int64]
 Place = tuple[str | int, ...]
+_MOST_CUTS = 4
 _LONGEST = 64  # of whole numbers in a file that may spell sizes out; longer ones are data
 
 
@@ -75,6 +76,23 @@ class Template:
                 slots.append(_explained(place, values, known))
         return cls(models[0], slots, lengths)
 
+    def check(self, widths: Whole, file: Path) -> None:
+        """Compare what would be made with what was exported.
+
+        Args:
+            widths: atoms kept of each group, of shape (groups,); ``file``: exported with them.
+
+        Raises:
+            UnexplainedError: they differ.
+        """
+        import onnx
+
+        expected, found = dict(_sizes(onnx.load(str(file)))), dict(_sizes(self.made(widths)))
+        for place, size in expected.items():
+            if place[-1] != "content" and found.get(place) != size:
+                named = ".".join(map(str, place))
+                raise UnexplainedError(f"{named} would be {found.get(place)}, and was exported as {size}")
+
     def made(self, widths: Whole) -> onnx.ModelProto:
         """Return the file with ``widths``, of shape (groups,), kept: the first of each weight."""
         import onnx
@@ -93,21 +111,34 @@ class Template:
 
 
 def telling_widths(full: Whole, smallest: Whole) -> Whole:
-    """Return widths of shape (3, groups): all, and two choices in which no two groups that look alike are cut alike.
+    """Return widths of shape (1 + cuts, groups): all, and choices, at least two, in which no two groups that look alike
+    are cut alike. Of groups with too few widths for that some remain alike.
 
     Args:
         full: atoms of each group; ``smallest``: kept at least, of which any number from there on may be kept.
     """
-    found = np.stack([full, full, full])
+    rooms = full - smallest
+    cuts = max(
+        (_cuts(int((full == most).sum()), int(rooms[full == most].min())) for most in set(full.tolist())), default=2
+    )
+    found = np.tile(full, (1 + cuts, 1))
     counts: dict[int, int] = {}
-    for at, (most, least) in enumerate(zip(full.tolist(), smallest.tolist(), strict=True)):
+    for at, (most, room) in enumerate(zip(full.tolist(), rooms.tolist(), strict=True)):
         number = counts.get(most, 0)
         counts[most] = number + 1
-        room = most - least
-        if room > 0:
-            found[1, at] = most - 1 - number % room
-            found[2, at] = most - 1 - (number // room + number) % room
+        for cut in range(cuts if room > 0 else 0):
+            # Digits of the number, each but the first moved by it: the choices differ from each other, too.
+            digit = number // room**cut + (number if cut else 0)
+            found[1 + cut, at] = most - 1 - digit % room
     return found
+
+
+def _cuts(alike: int, room: int) -> int:
+    """How many choices tell so many groups of equal size apart, each with ``room`` widths to choose from."""
+    cuts = 2
+    while room > 1 and room**cuts < alike and cuts < _MOST_CUTS:
+        cuts += 1
+    return cuts
 
 
 def _all_lengths(analysis: Analysis) -> Lengths:

@@ -95,8 +95,21 @@ def test_files_that_differ_in_more_than_sizes_are_told(tmp_path: Path) -> None:
         Template.learn(analysis, np.stack([full, full]), [files.dense, tmp_path / "cut-1.onnx"])
 
 
-def test_telling_widths_tell_all_groups_apart() -> None:
-    full = np.array([16] * 60 + [8] * 10 + [1])
+def test_what_is_learnt_is_proved_by_another_file(tmp_path: Path) -> None:
+    analysis = _analysis("mobilenet_v2")
+    files = Files(analysis, (), tmp_path, Conditions(), Silent())
+    full = np.array([group.width for group in analysis.prunable])
+    widths = telling_widths(full, np.maximum(full // 2, 1))
+    template = Template.learn(analysis, widths, [files.dense, tmp_path / "cut-1.onnx", tmp_path / "cut-2.onnx"])
+    template.check(widths[1], tmp_path / "cut-1.onnx")
+    with pytest.raises(UnexplainedError, match="and was exported as"):
+        template.check(widths[2], tmp_path / "cut-1.onnx")
+
+
+@pytest.mark.parametrize("alike", [10, 17, 40])
+def test_telling_widths_tell_all_groups_apart(alike: int) -> None:
+    """RegNet has dozens of groups of eight: four widths each, which two choices do not tell apart."""
+    full = np.array([16] * 60 + [8] * alike + [1])
     found = telling_widths(full, np.maximum(full // 2, 1))
     assert (found[0] == full).all()
     assert ((found >= np.maximum(full // 2, 1)) & (found <= full)).all()
