@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from compress.errors import InputError
 from compress.pipeline.finetuning import load_data
 from compress.pipeline.loading import Loading, create_program, open_program
@@ -148,6 +150,7 @@ class _Job:
                 "method": METHOD,
                 "population": request.trials.population,
                 "targets": request.trials.targets,
+                "first": "cut alike",
                 "seed": request.training.seed,
             },
         )
@@ -164,16 +167,20 @@ class _Job:
 
     def sampler(self) -> GridSampler:
         """Parents around targets over the whole range of costs; children of the genes that there is a choice for."""
-        from compress.search.breeding import Grid
+        from compress.search.beginning import alike
         from compress.search.sampler import GridSampler
         from compress.search.selection import UniformTargets, spread_targets
 
         encoding, trials = self.encoding, self.request.trials
         free = encoding.free
-        grid = Grid(encoding.grid.low[free], encoding.grid.high[free], encoding.grid.step)
+        grid = encoding.grid.of(free)
         names = [name for name, chosen in zip(encoding.names, free, strict=True) if chosen]
         targets = UniformTargets(spread_targets(*self.bounds, trials.targets))
-        return GridSampler(names, grid, targets, population=trials.population, seed=self.request.training.seed)
+        is_width = (np.arange(free.size) < len(encoding.widths))[free]
+        first = alike(grid, is_width, trials.population // 2)
+        return GridSampler(
+            names, grid, targets, population=trials.population, seed=self.request.training.seed, first=first
+        )
 
     def lessons(self) -> Lessons:
         """How the shared weights are trained; from trained weights more gently."""

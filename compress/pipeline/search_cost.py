@@ -28,6 +28,7 @@ def cost_of(request: SearchRequest, encoding: Encoding, fingerprint: str, screen
         compress.errors.CompressError: the model is of another network, device or runtime.
     """
     from compress.search.costs import LatencyCost, MacsCost, without_density
+    from compress.search.paying import paying_widths
 
     if request.costing.objective == "macs":
         return encoding, MacsCost(encoding)
@@ -46,6 +47,13 @@ def cost_of(request: SearchRequest, encoding: Encoding, fingerprint: str, screen
     screen.say(
         f"latency of {model.key.describe()}; median error {100 * model.held_out.error:.1f} % where it was not fitted"
     )
+    paying = paying_widths(encoding, bound)
+    encoding = encoding.among(paying)
+    if encoding.free[: len(encoding.widths)].any():
+        screen.say(
+            f"widths that pay: {sum(map(len, paying.values()))} in {len(paying)} groups; "
+            "what lies between takes as long as the next"
+        )
     content = hashlib.sha256(model.content.model_dump_json().encode()).hexdigest()
     return encoding, LatencyCost(encoding, bound, {**model.key.model_dump(mode="json"), "model": content[:16]})
 

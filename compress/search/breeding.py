@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +17,8 @@ _RETRIES = 16
 
 @dataclass(frozen=True)
 class Grid:
-    """Genes between ``low`` and ``high``, both of shape (genes,), in multiples of ``step``.
+    """Genes between ``low`` and ``high``, both of shape (genes,), in multiples of ``step``; those that have ``choices``
+    (ascending, both bounds among them) take the nearest of these instead.
 
     Raises:
         PlanError: on making it, bounds that are not finite, of different shapes, or in the wrong order.
@@ -26,6 +27,7 @@ class Grid:
     low: Array
     high: Array
     step: float = STEP
+    choices: Mapping[int, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shapes = self.low.shape == self.high.shape and self.low.ndim == 1 and self.low.size > 0
@@ -38,7 +40,15 @@ class Grid:
         """Return the nearest multiples of the step, or the bound where those lie outside."""
         # Rounded once more, so that equal points are equal bit by bit: 3 * 0.1 is not 0.3.
         points = np.round(np.round(np.asarray(genes, dtype=float) / self.step) * self.step, 10)
+        for gene, choices in self.choices.items():
+            points[gene] = choices[np.argmin(np.abs(choices - genes[gene]))]
         return np.clip(points, self.low, self.high)
+
+    def of(self, genes: Array) -> Grid:
+        """Return the grid of some genes: ``genes`` are bool, of shape (genes,)."""
+        places = {int(gene): at for at, gene in enumerate(np.flatnonzero(genes))}
+        choices = {places[gene]: values for gene, values in self.choices.items() if gene in places}
+        return Grid(self.low[genes], self.high[genes], self.step, choices)
 
     def sample(self, random: np.random.Generator) -> Array:
         """Draw a point, every gene uniformly."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -110,6 +110,18 @@ class Encoding:
         if not (low < self.grid.high).any():
             raise PlanError("nothing is left to be searched", hint="no bound is below 1, or every layer is ignored")
         return replace(self, grid=replace(self.grid, low=low))
+
+    def among(self, widths: Mapping[str, Sequence[int]]) -> Encoding:
+        """Return the encoding with only these numbers of atoms to choose from, by group."""
+        choices = {
+            at: np.array([kept / gene.atoms for kept in widths[gene.group]])
+            for at, gene in enumerate(self.widths)
+            if gene.group in widths
+        }
+        low = self.grid.low.copy()
+        for at, values in choices.items():
+            low[at] = min(values[0], self.grid.high[at]) if self.free[at] else low[at]
+        return replace(self, grid=replace(self.grid, low=low, choices=choices))
 
     def encode(self, candidate: Candidate) -> Array:
         """Return the vector of a candidate: exact ratios, which need not lie on the grid."""

@@ -58,7 +58,9 @@ class Identity:
 
 def identity_of(program: Program, encoding: Encoding, **parts: Any) -> Identity:
     """Return the identity of a search on ``program``; ``parts`` are what else decides it, as JSON types."""
-    decisions = [list(encoding.names), encoding.grid.low.tolist(), encoding.grid.high.tolist(), encoding.grid.step]
+    grid = encoding.grid
+    choices = {str(gene): values.tolist() for gene, values in grid.choices.items()}
+    decisions = [list(encoding.names), grid.low.tolist(), grid.high.tolist(), grid.step, choices]
     found = {
         "network": program.structure_hash(),
         "graph": _hash(program.structure()["graphs"]),

@@ -24,7 +24,8 @@ from compress.search.sorting import Array
 
 
 class GridSampler(optuna.samplers.BaseGASampler, Drawer):
-    """Samples points of ``grid``: the first ``population`` at random, later ones bred from the parents selected.
+    """Samples points of ``grid``: the first generation those of ``first``, then at random; later ones bred from the
+    parents selected.
 
     One sampler serves one study.
 
@@ -33,7 +34,7 @@ class GridSampler(optuna.samplers.BaseGASampler, Drawer):
         grid: of the same number of genes.
         selection: chooses the parents by the trials' two values.
         population: parents, and trials of a generation.
-        corners: begin with the lower and the upper bound, so that the front has its ends.
+        first: what to begin with; the lower and the upper bound by default, so that the front has its ends.
 
     Raises:
         PlanError: names that repeat or are not as many as the genes, or a population below two.
@@ -47,7 +48,7 @@ class GridSampler(optuna.samplers.BaseGASampler, Drawer):
         *,
         population: int,
         seed: int = 0,
-        corners: bool = True,
+        first: Sequence[Array] | None = None,
     ) -> None:
         if len(set(names)) != len(names) or len(names) != grid.low.size:
             raise PlanError(f"{len(names)} names (some equal?) for {grid.low.size} decisions")
@@ -56,7 +57,7 @@ class GridSampler(optuna.samplers.BaseGASampler, Drawer):
         super().__init__(population_size=population)
         self._names, self._grid, self._selection = tuple(names), grid, selection
         self._seed = seed
-        self._first = [grid.low, grid.high] if corners else []
+        self._first = [grid.low, grid.high] if first is None else list(first)
         self._points: dict[int, Array] = {}  # by trial: what optuna keeps of them is slow to read
         self._bred: dict[int, list[Array]] = {}
 
@@ -147,7 +148,7 @@ class GridSampler(optuna.samplers.BaseGASampler, Drawer):
         return self._bred[generation]
 
     def _first_point(self, number: int, known: set[bytes], random: np.random.Generator) -> Array | None:
-        """A corner or a new random point; None where repeated draws find none."""
+        """One of the first points, or a new random one; None where repeated draws find none."""
         if number < len(self._first):
             return self._first[number]
         draws = (self._grid.sample(random) for _ in range(16))

@@ -100,10 +100,11 @@ def test_what_is_learnt_is_proved_by_another_file(tmp_path: Path) -> None:
     files = Files(analysis, (), tmp_path, Conditions(), Silent())
     full = np.array([group.width for group in analysis.prunable])
     widths = telling_widths(full, np.maximum(full // 2, 1))
-    template = Template.learn(analysis, widths, [files.dense, tmp_path / "cut-1.onnx", tmp_path / "cut-2.onnx"])
-    template.check(widths[1], tmp_path / "cut-1.onnx")
+    cut = [tmp_path / f"cut-{number}.onnx" for number in range(1, len(widths))]
+    template = Template.learn(analysis, widths, [files.dense, *cut])
+    template.check(widths[1], cut[0])
     with pytest.raises(UnexplainedError, match="and was exported as"):
-        template.check(widths[2], tmp_path / "cut-1.onnx")
+        template.check(widths[2], cut[0])
 
 
 @pytest.mark.parametrize("alike", [10, 17, 40])
