@@ -47,8 +47,6 @@ def main() -> None:
     for seed in range(options.seeds):
         for arm in ARMS:
             search(run, arm, seed, model, options, data)
-    for seed in range(options.seeds):
-        for arm in ARMS:
             finals(run, arm, seed, options)
         baselines(run, seed, train, options)
     rows = deployed(run, work, options)
