@@ -131,15 +131,16 @@ def test_what_contradicts_itself_is_refused_with_the_reason(cli: Cli, net: Path,
     assert cli("calibrate", net, *SMALL, "--restart").code == 0
 
 
-def test_another_network_adds_its_kinds_of_layers(cli: Cli, net: Path, weights: Path, bench: FakeBench) -> None:
+def test_another_network_adds_its_kinds_of_layers(cli: Cli, net: Path, bench: FakeBench) -> None:
     assert cli("calibrate", net, *SMALL, "-o", "cpu.latency.json").code == 0
     before = LatencyModel.load("cpu.latency.json")
-    ended = cli("calibrate", "--update", "cpu.latency.json", weights, *SMALL)
+    larger = ("models:digitsnet", "--input-size", "1x16x16")
+    ended = cli("calibrate", "--update", "cpu.latency.json", *larger, *SMALL)
     assert ended.code == 0, ended.err
     after = LatencyModel.load("cpu.latency.json")
     assert set(before.kinds) < set(after.kinds)
-    assert [network.name for network in after.networks] == ["net.pt2", "resnet20.pt"]
-    cli("calibrate", "--update", "cpu.latency.json", weights, "--step", 8).refused("in steps of 4 channels, not 8")
+    assert [network.name for network in after.networks] == ["net.pt2", "models:digitsnet"]
+    cli("calibrate", "--update", "cpu.latency.json", *larger, "--step", 8).refused("in steps of 4 channels, not 8")
 
 
 @pytest.mark.parametrize(

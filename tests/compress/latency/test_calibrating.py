@@ -46,7 +46,7 @@ def test_few_input_channels_that_take_their_own_time_have_a_table_of_their_own(r
     choices = joined(space.corners(), space.draw(60, seed=0))
     found = measured(calibration, choices, plain, noise=0.01)
     calibration.fit(found)
-    first = "convolution 3x3 on 16x16 to 16x16 with max_pool2d, relu; into relu"
+    first = next(name for name in calibration.records() if "with max_pool2d" in name)
     assert calibration.records()[first].below is None, "it never reads fewer than 16"
     wide = Space(residual, step=4, lowest_width=0.06, lowest_density=0.1, sparse=False)
     choices = joined(wide.corners(), wide.draw(60, seed=0))
