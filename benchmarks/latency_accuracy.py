@@ -197,7 +197,7 @@ def _tops(found: list[dict[str, Any]], stage: str) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="models:mobilenetv2?in_channels=1")
+    parser.add_argument("--network", default="models:cifar_mobilenetv2?in_channels=1")
     parser.add_argument("--latency-model", type=Path, help="of compress calibrate, for the network")
     parser.add_argument("--shares", nargs="+", type=float, default=[0.5])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
