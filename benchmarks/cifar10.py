@@ -102,15 +102,18 @@ class Runner:
             [sys.executable, "-m", *command], cwd=self._work, stdout=subprocess.PIPE, text=True, check=False
         )
         spent = os.times()
+        cpu_seconds = spent.children_user + spent.children_system - cpu.children_user - cpu.children_system
+        before = f"{name}, interrupted"
+        cpu_seconds += self.records.pop(before, {}).get("cpu_seconds", 0.0)
         if found.returncode not in (0, 1, 3):
+            self.records[before] = {"cpu_seconds": round(cpu_seconds, 1)}
+            self._kept.write_text(json.dumps(self.records, indent=1))
             sys.exit(f"{shlex.join(command)} ended with exit code {found.returncode}")
         self.records[name] = {
             "command": shlex.join(command),
             "exit_code": found.returncode,
             "seconds": round(time.monotonic() - begun, 1),
-            "cpu_seconds": round(
-                spent.children_user + spent.children_system - cpu.children_user - cpu.children_system, 1
-            ),
+            "cpu_seconds": round(cpu_seconds, 1),
             "result": json.loads(found.stdout),
         }
         self._kept.write_text(json.dumps(self.records, indent=1))

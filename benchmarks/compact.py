@@ -60,9 +60,7 @@ def main() -> None:
         part, judged = parts(images, work, options.train, options.held_out)
         few_to_judge(images, judged, options.test)
         for seed in range(options.seeds):
-            trained(run, seed, ["--data", f"imagefolder:{part}"], options)
-            for row in wanted(run, seed):
-                run.step(f"evaluate-{row['file']}", None, ["evaluate", row["file"], "--data", f"imagefolder:{judged}"])
+            trained(run, seed, part, judged, options)
     figures = summary(run, options)
     (work / "compact.json").write_text(json.dumps(figures, indent=1))
     (work / "compact.md").write_text(table(figures))
@@ -84,8 +82,9 @@ def few_to_judge(images: Path, judged: Path, count: int) -> None:
     few.rename(test)
 
 
-def trained(run: Runner, seed: int, data: list[str], options: argparse.Namespace) -> None:
-    """Train members and parents, prune parents, search the largest."""
+def trained(run: Runner, seed: int, part: Path, judged: Path, options: argparse.Namespace) -> None:
+    """Train members and parents, prune parents, search the largest; judge what there is after each of these."""
+    data = ["--data", f"imagefolder:{part}"]
     seeded = [*data, "--seed", str(seed), "--batch-size", str(options.batch_size)]
     scratch = ["--lr", str(options.lr)]
     tuned = ["--epochs", str(options.epochs), "--lr", str(options.tuning_lr), "--distill-alpha", "0"]
@@ -97,13 +96,22 @@ def trained(run: Runner, seed: int, data: list[str], options: argparse.Namespace
         if member != MEMBERS[0]:
             name = f"parent-{member}-{seed}"
             run.step(name, f"{name}.pt2", ["finetune", reference, "--epochs", str(options.epochs), *scratch, *seeded])
+    evaluated(run, seed, judged)
     for small, large in pairwise(MEMBERS):
         share = f"macs={macs(small) / macs(large):.5f}"
         for arm, how in CUTS.items():
             asked = ["--target" if arm == "channels" else "--sparsity", share]
             name = f"{arm}-{small}-{seed}"
             run.step(name, f"{name}.pt2", ["prune", f"parent-{large}-{seed}.pt2", *asked, *how, *tuned, *seeded])
+            evaluated(run, seed, judged)
     searched(run, seed, [*data, "--seed", str(seed)], [*tuned, *seeded], options)
+    evaluated(run, seed, judged)
+
+
+def evaluated(run: Runner, seed: int, judged: Path) -> None:
+    """The accuracy of every finished model of a seed on test images."""
+    for row in wanted(run, seed):
+        run.step(f"evaluate-{row['file']}", None, ["evaluate", row["file"], "--data", f"imagefolder:{judged}"])
 
 
 def searched(run: Runner, seed: int, data: list[str], tuned: list[str], options: argparse.Namespace) -> None:
