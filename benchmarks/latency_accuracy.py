@@ -87,6 +87,7 @@ def _row(options: argparse.Namespace, arm: str, share: float, seed: int) -> dict
     from compress.pipeline.finetuning import TrainingOptions, finetune, measure
     from compress.pipeline.latency_target import Search
     from compress.pipeline.place import Place
+    from compress.training import reestimate_batch_norm
 
     screen, training = Console(as_json=False), TrainingOptions(seed=seed)
     dense, source = _dense(options, seed)
@@ -98,7 +99,7 @@ def _row(options: argparse.Namespace, arm: str, share: float, seed: int) -> dict
 
     target = Target("latency", share, RUNTIME)
     result, report = Search(dense, target, Place(RUNTIME), model, choose, screen, options.seconds).settled()
-    compress.training.reestimate_batch_norm(result.program, source, seed=seed)
+    reestimate_batch_norm(result.program, source, seed=seed)
     before = measure(result.program, source, training, "before finetuning", screen)
     name = f"{arm}.{share:g}.{seed}"
     _, after, _ = finetune(
@@ -199,7 +200,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="models:cifar_mobilenetv2?in_channels=1")
     parser.add_argument("--latency-model", type=Path, help="of compress calibrate, for the network")
-    parser.add_argument("--shares", nargs="+", type=float, default=[0.5])
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.7])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--dense-epochs", type=int, default=10)
