@@ -127,8 +127,8 @@ def telling_widths(full: Whole, smallest: Whole) -> Whole:
         number = counts.get(most, 0)
         counts[most] = number + 1
         for cut in range(cuts if room > 0 else 0):
-            # Digits of the number, each but the first moved by it: the choices differ from each other, too.
-            digit = number // room**cut + (number if cut else 0)
+            # Digits of the number, each but the first moved by it and by the cut: the choices differ, too.
+            digit = number // room**cut + (number if cut else 0) + cut
             found[1 + cut, at] = most - 1 - digit % room
     return found
 

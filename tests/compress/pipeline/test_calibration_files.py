@@ -103,6 +103,7 @@ def test_what_is_learnt_is_proved_by_another_file(tmp_path: Path) -> None:
     cut = [tmp_path / f"cut-{number}.onnx" for number in range(1, len(widths))]
     template = Template.learn(analysis, widths, [files.dense, *cut])
     template.check(widths[1], cut[0])
+    assert (widths[1] != widths[2]).any()
     with pytest.raises(UnexplainedError, match="and was exported as"):
         template.check(widths[2], cut[0])
 
