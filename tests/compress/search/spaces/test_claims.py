@@ -73,19 +73,20 @@ def test_the_best_bucket_of_one_half_is_good_on_the_other(judged: list[Judged]) 
     assert good >= 3
 
 
-def test_the_refined_space_holds_better_recipes_and_its_best_are_alike(judged: list[Judged]) -> None:
-    """NPS-6, which asks that the best of 16 be no worse in the mean of ten resamplings: here it is within one held-out
-    image of the other, and 0.04 points worse in the mean; what is better is the mean of all recipes.
-    """
-    gains, means = [], []
+@pytest.mark.xfail(
+    strict=True, reason="missed: 0.97 % error against 0.92 %, less than one held-out image; see methods.md"
+)
+def test_the_best_of_16_of_the_refined_space_are_no_worse(judged: list[Judged]) -> None:
+    """NPS-6 as it is asked: in the mean over ten resamplings of the cached table. It does not hold here."""
+    gains = []
     for seed, table in enumerate(judged):
         both = table.initial.errors, table.refined.errors
         initial, refined = (best_of(errors, OF, repeats=10, seed=seed).mean() for errors in both)
         gains.append(initial - refined)
-        means.append(table.initial.errors.mean() - table.refined.errors.mean())
-        print(
-            f"seed {seed}: best of {OF}: {100 * initial:.2f} % initial, {100 * refined:.2f} % refined; mean of all: "
-            f"{100 * table.initial.errors.mean():.2f} and {100 * table.refined.errors.mean():.2f} %"
-        )
-    assert np.mean(means) > 0
-    assert abs(np.mean(gains)) < 1 / 359
+        print(f"seed {seed}: best of {OF}: {100 * initial:.2f} % initial, {100 * refined:.2f} % refined")
+    assert np.mean(gains) >= 0
+
+
+def test_the_recipes_of_the_refined_space_are_better_in_the_mean(judged: list[Judged]) -> None:
+    """What does hold beside NPS-6."""
+    assert np.mean([table.initial.errors.mean() - table.refined.errors.mean() for table in judged]) > 0
