@@ -239,7 +239,7 @@ def worth(rows: list[Row], options: argparse.Namespace) -> dict[str, list[float]
 
 def table(figures: Row) -> str:
     """The figures as Markdown."""
-    lines = ["| arm | seed | accuracy | latency of dense | MACs | zeros removed |", "|---|---|---|---|---|---|"]
+    lines = ["| arm | seed | accuracy | latency of dense | MACs | of them not zero |", "|---|---|---|---|---|---|"]
     for row in sorted(figures["rows"], key=lambda row: (row["arm"], row["seed"], row["ratio"])):
         macs = [f"{row[name] / 1e6:.1f} M" if name in row else "" for name in ("macs", "nonzero_macs")]
         lines.append(
